@@ -1,0 +1,96 @@
+//! Does what the engine wants done on one instance, and tells what came of it.
+//!
+//! Invariants: a prompt is posted once per command and never again; nothing is ever stopped or deleted but by the id of a prompt of ours.
+//! Absent: when anything is done, and what follows from it.
+
+mod collect;
+mod dispatch;
+mod stage;
+mod stop;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use comfyd_engine::{Addressed, Command, Outcome, RunError};
+
+use super::http::Client;
+use super::link::LinkHandle;
+use super::ports::{Blobs, OutputSink};
+use crate::env::Rng;
+
+/// What an executor needs from its surroundings.
+#[derive(Clone)]
+pub struct ExecutorDeps {
+    /// The server.
+    pub http: Client,
+    /// Its link, which knows the version and looks when it is poked.
+    pub link: LinkHandle,
+    /// Graphs and uploads.
+    pub blobs: Arc<dyn Blobs>,
+    /// Where outputs go.
+    pub outputs: Arc<dyn OutputSink>,
+    /// Chance, for jitter.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// Does the commands for one instance; clones share what is known of its classes.
+#[derive(Clone)]
+pub struct Executor {
+    deps: ExecutorDeps,
+    classes: Arc<Mutex<Classes>>,
+}
+
+/// Which classes are outputs; good until the instance comes up again, perhaps with other nodes installed.
+#[derive(Debug, Default)]
+struct Classes {
+    ups: u64,
+    known: BTreeMap<String, Option<bool>>,
+}
+
+impl Executor {
+    /// One for this instance.
+    pub fn new(deps: ExecutorDeps) -> Self {
+        Self { deps, classes: Arc::default() }
+    }
+
+    /// Does a command, whatever time it takes. None for `Reconcile`: the link is poked and tells what it finds.
+    ///
+    /// Not cancel-safe: dropped halfway, it is not known what was done. Run it in a task of its own.
+    #[tracing::instrument(skip_all, fields(run = %addressed.run, instance = %addressed.instance, command = %addressed.id))]
+    pub async fn perform(&self, addressed: Addressed) -> Option<Outcome> {
+        let run = addressed.run;
+        let outcome = match addressed.command {
+            Command::Stage { graph, uploads, outputs } => self.stage(&graph, &uploads, outputs).await,
+            Command::Dispatch { prompt, prompt_id, client, attempt, priority } => {
+                self.dispatch(dispatch::Post { run, prompt, prompt_id, client, attempt, priority }).await
+            }
+            Command::Reconcile { .. } => {
+                self.deps.link.poke();
+                return None;
+            }
+            Command::Dequeue { prompt_id } => self.dequeue(&prompt_id).await,
+            Command::Interrupt { prompt_id, force } => self.interrupt(run, &prompt_id, stop::Safety::of(force)).await,
+            Command::Collect { n, file } => self.collect(run, n, &file).await,
+        };
+        Some(outcome)
+    }
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("http", &self.deps.http).finish_non_exhaustive()
+    }
+}
+
+/// An error of ours, without a node to blame.
+fn run_error(code: &str, message: String, hint: &str) -> RunError {
+    RunError {
+        code: code.to_owned(),
+        message,
+        hint: hint.to_owned(),
+        node_id: None,
+        node_type: None,
+        details: None,
+        problems: Vec::new(),
+    }
+}

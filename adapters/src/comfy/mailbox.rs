@@ -1,0 +1,340 @@
+//! What waits to be told to the engine: reading the socket never waits for it.
+//!
+//! Invariants: what changes a state goes in order and at once; of progress only the newest is kept, and passes at most ten times a second per
+//! prompt; observations are bounded, and what the link itself says is never dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use comfyd_engine::{ComfyEvent, Input, InstanceId, NodeId, NodeReport, PromptId, Timestamp};
+
+/// How many observations may wait: some thousand nodes' worth; more means that the engine stands still (architecture.md 11).
+const MAX_WAITING: usize = 1_024;
+/// How many prompts' progress is followed; only one runs at a time.
+const MAX_PROMPTS: usize = 256;
+/// How many nodes' texts or bars of one kind are kept.
+const MAX_NODES: usize = 1_024;
+/// At most ten forwards a second.
+const EVERY_MS: u64 = 100;
+
+/// More came than may wait: the socket is to be given up, and queue and history asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overflow;
+
+/// The waiting inputs of one instance.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    instance: InstanceId,
+    queue: VecDeque<Input>,
+    observed: usize,
+    bars: BTreeMap<Option<PromptId>, Bar>,
+    texts: BTreeMap<NodeId, String>,
+    text_gate: Gate,
+}
+
+/// Opens ten times a second at most.
+#[derive(Debug, Default)]
+struct Gate(Option<Timestamp>);
+
+impl Gate {
+    fn opens_at(&self) -> Timestamp {
+        self.0.map_or(Timestamp(0), |last| last.plus_ms(EVERY_MS))
+    }
+
+    fn passed(&mut self, now: Timestamp) {
+        self.0 = Some(now);
+    }
+}
+
+/// The progress of one prompt.
+#[derive(Debug)]
+struct Bar {
+    /// Every node of the newest `progress_state`, and whether it had ended.
+    states: Vec<(NodeId, bool)>,
+    /// The newest `progress_state`, if it changed figures only.
+    whole: Option<Vec<NodeReport>>,
+    /// The newest `progress` per node, from servers that send nothing else.
+    single: BTreeMap<NodeId, (u32, u32)>,
+    gate: Gate,
+}
+
+impl Bar {
+    fn new() -> Self {
+        Self { states: Vec::new(), whole: None, single: BTreeMap::new(), gate: Gate::default() }
+    }
+
+    fn is_news(&self, nodes: &[NodeReport]) -> bool {
+        let same =
+            |(report, (node, finished)): (&NodeReport, &(NodeId, bool))| report.node == *node && report.finished == *finished;
+        nodes.len() != self.states.len() || !nodes.iter().zip(&self.states).all(same)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.single.is_empty()
+    }
+
+    /// The next of what is held back.
+    fn take(&mut self, prompt: Option<&PromptId>) -> Option<ComfyEvent> {
+        if let (Some(nodes), Some(prompt)) = (self.whole.take(), prompt) {
+            return Some(ComfyEvent::ProgressReported { prompt: prompt.clone(), nodes });
+        }
+        let (node, (done, total)) = self.single.pop_first()?;
+        Some(ComfyEvent::NodeProgressed { prompt: prompt.cloned(), node, done, total })
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self {
+            instance,
+            queue: VecDeque::new(),
+            observed: 0,
+            bars: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            text_gate: Gate::default(),
+        }
+    }
+
+    /// Takes in what the link itself found out.
+    pub(super) fn say(&mut self, input: Input) {
+        self.queue.push_back(input);
+    }
+
+    /// Takes in a frame.
+    pub(super) fn observe(&mut self, now: Timestamp, event: ComfyEvent) -> Result<(), Overflow> {
+        match event {
+            ComfyEvent::ProgressReported { prompt, nodes } => self.progress(now, prompt, nodes),
+            ComfyEvent::NodeProgressed { prompt, node, done, total } => {
+                let bar = self.bar(prompt);
+                // Whoever sends whole states sends each figure in them first.
+                if bar.states.is_empty() && (bar.single.len() < MAX_NODES || bar.single.contains_key(&node)) {
+                    bar.single.insert(node, (done, total));
+                }
+                Ok(())
+            }
+            ComfyEvent::NodeTexted { node, text } => {
+                if self.texts.len() < MAX_NODES || self.texts.contains_key(&node) {
+                    self.texts.insert(node, text);
+                }
+                Ok(())
+            }
+            ComfyEvent::QueueChanged { .. } => {
+                if let Some(Input::Observed(_, last @ ComfyEvent::QueueChanged { .. })) = self.queue.back_mut() {
+                    *last = event;
+                    return Ok(());
+                }
+                self.enqueue(event)
+            }
+            ComfyEvent::Started { ref prompt } => {
+                self.bars.remove(&Some(prompt.clone()));
+                self.enqueue(event)
+            }
+            ComfyEvent::Ending { ref prompt } => {
+                // The last figures stay in the record of a run that ended early.
+                if let Some(mut bar) = self.bars.remove(&Some(prompt.clone())) {
+                    while let Some(held) = bar.take(Some(prompt)) {
+                        self.enqueue(held)?;
+                    }
+                }
+                self.enqueue(event)
+            }
+            ComfyEvent::WentIdle { ref prompt } => {
+                self.bars.remove(prompt);
+                self.enqueue(event)
+            }
+            ComfyEvent::Cached { .. }
+            | ComfyEvent::NodeStarted { .. }
+            | ComfyEvent::NodeProduced { .. }
+            | ComfyEvent::NodeBlocked { .. } => self.enqueue(event),
+            // The engine has no use for it; the link counts them.
+            ComfyEvent::Unknown { .. } => Ok(()),
+        }
+    }
+
+    fn progress(&mut self, now: Timestamp, prompt: PromptId, nodes: Vec<NodeReport>) -> Result<(), Overflow> {
+        let bar = self.bar(Some(prompt.clone()));
+        if !bar.is_news(&nodes) {
+            bar.whole = Some(nodes);
+            return Ok(());
+        }
+        bar.states = nodes.iter().map(|report| (report.node.clone(), report.finished)).collect();
+        // The new state holds all figures of those before it.
+        bar.whole = None;
+        bar.single.clear();
+        bar.gate.passed(now);
+        self.enqueue(ComfyEvent::ProgressReported { prompt, nodes })
+    }
+
+    fn bar(&mut self, prompt: Option<PromptId>) -> &mut Bar {
+        if self.bars.len() >= MAX_PROMPTS && !self.bars.contains_key(&prompt) {
+            self.bars.pop_first();
+        }
+        self.bars.entry(prompt).or_insert_with(Bar::new)
+    }
+
+    fn enqueue(&mut self, event: ComfyEvent) -> Result<(), Overflow> {
+        if self.observed >= MAX_WAITING {
+            return Err(Overflow);
+        }
+        self.observed += 1;
+        self.queue.push_back(Input::Observed(self.instance.clone(), event));
+        Ok(())
+    }
+
+    /// Drops what was observed, not what the link said.
+    pub(super) fn drop_observations(&mut self) {
+        self.queue.retain(|input| !matches!(input, Input::Observed(..)));
+        self.observed = 0;
+        self.bars.clear();
+        self.texts.clear();
+    }
+
+    /// When [`pop`](Self::pop) will give something.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        if !self.queue.is_empty() {
+            return Some(Timestamp(0));
+        }
+        let bars = self.bars.values().filter(|bar| !bar.is_empty()).map(|bar| bar.gate.opens_at());
+        let texts = (!self.texts.is_empty()).then(|| self.text_gate.opens_at());
+        bars.chain(texts).min()
+    }
+
+    /// The next input that may pass now.
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<Input> {
+        if let Some(input) = self.queue.pop_front() {
+            self.observed -= usize::from(matches!(input, Input::Observed(..)));
+            return Some(input);
+        }
+        for (prompt, bar) in &mut self.bars {
+            if bar.is_empty() || bar.gate.opens_at() > now {
+                continue;
+            }
+            let event = bar.take(prompt.as_ref());
+            if bar.is_empty() {
+                bar.gate.passed(now);
+            }
+            if let Some(event) = event {
+                return Some(Input::Observed(self.instance.clone(), event));
+            }
+        }
+        if self.text_gate.opens_at() > now {
+            return None;
+        }
+        let (node, text) = self.texts.pop_first()?;
+        if self.texts.is_empty() {
+            self.text_gate.passed(now);
+        }
+        Some(Input::Observed(self.instance.clone(), ComfyEvent::NodeTexted { node, text }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(figures: &[(&str, u32, bool)]) -> ComfyEvent {
+        let report = |(node, done, finished): &(&str, u32, bool)| NodeReport {
+            node: (*node).into(),
+            parent: None,
+            done: *done,
+            total: 20,
+            finished: *finished,
+        };
+        ComfyEvent::ProgressReported { prompt: PromptId("p".into()), nodes: figures.iter().map(report).collect() }
+    }
+
+    fn single(node: &str, done: u32) -> ComfyEvent {
+        ComfyEvent::NodeProgressed { prompt: Some(PromptId("p".into())), node: node.into(), done, total: 20 }
+    }
+
+    fn mailbox() -> Mailbox {
+        Mailbox::new("gpu".parse().expect("a name"))
+    }
+
+    fn drain(mailbox: &mut Mailbox, now: u64) -> Vec<ComfyEvent> {
+        let mut events = Vec::new();
+        while let Some(input) = mailbox.pop(Timestamp(now)) {
+            let Input::Observed(_, event) = input else { panic!("{input:?}") };
+            events.push(event);
+        }
+        events
+    }
+
+    #[test]
+    fn figures_pass_ten_times_a_second_and_the_last_one_is_kept() {
+        let mut mailbox = mailbox();
+        let mut passed = Vec::new();
+        for ms in 0..1_000 {
+            let done = u32::try_from(ms).expect("it is small");
+            mailbox.observe(Timestamp(ms), state(&[("1", done, false)])).expect("room");
+            mailbox.observe(Timestamp(ms), single("1", done)).expect("room");
+            passed.extend(drain(&mut mailbox, ms));
+        }
+        assert_eq!(passed.len(), 10, "the first is a new state, then every 100 ms");
+        assert_eq!(mailbox.due(), Some(Timestamp(1_000)));
+        assert_eq!(drain(&mut mailbox, 999), []);
+        assert_eq!(drain(&mut mailbox, 1_000), [state(&[("1", 999, false)])]);
+        assert_eq!(mailbox.due(), None);
+    }
+
+    #[test]
+    fn a_new_state_passes_at_once_and_replaces_what_was_held() {
+        let mut mailbox = mailbox();
+        let states = [state(&[("1", 1, false)]), state(&[("1", 20, true)]), state(&[("1", 20, true), ("2", 0, false)])];
+        mailbox.observe(Timestamp(0), states[0].clone()).expect("room");
+        mailbox.observe(Timestamp(1), state(&[("1", 19, false)])).expect("room");
+        mailbox.observe(Timestamp(2), states[1].clone()).expect("room");
+        mailbox.observe(Timestamp(3), states[2].clone()).expect("room");
+        assert_eq!(drain(&mut mailbox, 3), states);
+        assert_eq!(mailbox.due(), None);
+    }
+
+    #[test]
+    fn the_last_figures_go_before_the_end() {
+        let mut mailbox = mailbox();
+        let ending = ComfyEvent::Ending { prompt: PromptId("p".into()) };
+        mailbox.observe(Timestamp(0), state(&[("1", 1, false)])).expect("room");
+        mailbox.observe(Timestamp(1), state(&[("1", 7, false)])).expect("room");
+        mailbox.observe(Timestamp(2), ending.clone()).expect("room");
+        assert_eq!(drain(&mut mailbox, 2), [state(&[("1", 1, false)]), state(&[("1", 7, false)]), ending]);
+    }
+
+    #[test]
+    fn servers_without_states_tell_single_bars() {
+        let mut mailbox = mailbox();
+        for done in 0..5 {
+            mailbox.observe(Timestamp(0), single("1", done)).expect("room");
+            mailbox.observe(Timestamp(0), single("2", done)).expect("room");
+        }
+        assert_eq!(drain(&mut mailbox, 0), [single("1", 4), single("2", 4)]);
+        mailbox.observe(Timestamp(50), single("1", 5)).expect("room");
+        assert_eq!(mailbox.due(), Some(Timestamp(100)));
+    }
+
+    #[test]
+    fn texts_and_queue_figures_are_the_newest() {
+        let mut mailbox = mailbox();
+        let text = |text: &str| ComfyEvent::NodeTexted { node: "1".into(), text: text.into() };
+        mailbox.observe(Timestamp(0), text("a")).expect("room");
+        mailbox.observe(Timestamp(0), text("b")).expect("room");
+        mailbox.observe(Timestamp(0), ComfyEvent::QueueChanged { remaining: 1 }).expect("room");
+        mailbox.observe(Timestamp(0), ComfyEvent::QueueChanged { remaining: 2 }).expect("room");
+        assert_eq!(drain(&mut mailbox, 0), [ComfyEvent::QueueChanged { remaining: 2 }, text("b")]);
+    }
+
+    #[test]
+    fn an_overflow_drops_observations_only() {
+        let mut mailbox = mailbox();
+        let started = |n: usize| ComfyEvent::NodeStarted { prompt: None, node: n.to_string().as_str().into() };
+        let instance = mailbox.instance.clone();
+        mailbox.say(Input::Deadline);
+        for n in 0..MAX_WAITING {
+            mailbox.observe(Timestamp(0), started(n)).expect("room");
+        }
+        assert_eq!(mailbox.observe(Timestamp(0), started(MAX_WAITING)), Err(Overflow));
+        mailbox.drop_observations();
+        assert_eq!(mailbox.pop(Timestamp(0)), Some(Input::Deadline));
+        assert_eq!(mailbox.pop(Timestamp(0)), None);
+        mailbox.observe(Timestamp(0), started(1)).expect("room again");
+        assert_eq!(mailbox.pop(Timestamp(0)), Some(Input::Observed(instance, started(1))));
+    }
+}

@@ -1,0 +1,160 @@
+//! Routes an input to whom it concerns. Reads only.
+
+use crate::comfy::ComfyEvent;
+use crate::event::{
+    AttentionCleared, AttentionKind, AttentionRaised, BlobStored, GapNoted, InstanceAdded, InstanceDown, InstanceRestarted,
+    InstanceUp, NewEvent, RunCreated, RunEvent, SubmitInDoubt,
+};
+use crate::id::{CommandId, InstanceId, RunId, StreamId};
+use crate::input::{Input, LinkChange, Outcome, Refusal, Request};
+use crate::instance::{Instance, Reach};
+use crate::run::{Ends, Phase, Run};
+use crate::time::Timestamp;
+
+use super::Engine;
+
+impl Engine {
+    /// The facts that an input means.
+    ///
+    /// # Errors
+    /// If a request cannot be granted. Observations are never refused.
+    pub fn decide(&self, now: Timestamp, input: &Input) -> Result<Vec<NewEvent>, Refusal> {
+        Ok(match input {
+            Input::Request(id, request) => on(*id, self.decide_request(*id, request)?),
+            Input::AddInstance { instance, client, url } => self.decide_add(instance, client, url),
+            Input::Observed(instance, event) => self.decide_observed(instance, event),
+            Input::Outcome(id, outcome) => self.decide_outcome(now, id, outcome),
+            Input::Link(instance, change) => self.decide_link(instance, change),
+            Input::Reconciled(id, status) => {
+                self.runs.get(id).map(|run| on(*id, run.decide_reconciled(self.around(now, run), status))).unwrap_or_default()
+            }
+            Input::Restarted => self.decide_restarted(),
+            Input::Repaired(id, repair) => {
+                if self.runs.contains_key(id) {
+                    on(*id, vec![repair.clone().into()])
+                } else {
+                    vec![]
+                }
+            }
+            // What is due is asked for after every input.
+            Input::Deadline => vec![],
+        })
+    }
+
+    fn decide_request(&self, id: RunId, request: &Request) -> Result<Vec<RunEvent>, Refusal> {
+        let run = self.runs.get(&id);
+        match (request, run) {
+            (Request::Create { .. }, Some(_)) => Err(Refusal::Exists(id)),
+            (Request::Create { spec, blobs }, None) => {
+                if !self.instances.contains_key(&spec.instance) {
+                    return Err(Refusal::UnknownInstance(spec.instance.clone()));
+                }
+                let open = self.runs.values().filter(|run| !run.phase().is_settled()).count();
+                if open >= self.limits.max_open {
+                    return Err(Refusal::TooManyRuns { limit: self.limits.max_open });
+                }
+                let blobs =
+                    blobs.iter().map(|(sha256, bytes)| BlobStored { sha256: sha256.clone(), bytes: bytes.clone() }.into());
+                let mut facts = vec![RunCreated { spec: (**spec).clone() }.into()];
+                facts.extend(blobs);
+                if let Some(Reach::Offline { why: Some(why) }) = self.instances.get(&spec.instance).map(Instance::reach) {
+                    facts.push(unreachable(why));
+                }
+                Ok(facts)
+            }
+            (Request::Cancel { .. } | Request::Resubmit, None) => Err(Refusal::UnknownRun(id)),
+            (Request::Cancel { force }, Some(run)) => run.decide_cancel(*force),
+            (Request::Resubmit, Some(run)) => run.decide_resubmit(),
+        }
+    }
+
+    fn decide_add(&self, instance: &InstanceId, client: &crate::id::ClientId, url: &str) -> Vec<NewEvent> {
+        let known = self.instances.get(instance);
+        if known.is_some_and(|known| known.url() == url) {
+            return vec![];
+        }
+        let client = known.map_or(client, |known| known.client()).clone();
+        vec![NewEvent::Instance(instance.clone(), InstanceAdded { client, url: url.to_owned() }.into())]
+    }
+
+    fn decide_observed(&self, instance: &InstanceId, event: &ComfyEvent) -> Vec<NewEvent> {
+        let told = self.instances.get(instance).is_some_and(Instance::tells_ends);
+        let ends = if told { Ends::Told } else { Ends::Guessed };
+        let named = event.prompt().map(|prompt| self.prompts.get(&(instance.clone(), prompt.clone())));
+        let run = match named {
+            Some(run) => run.and_then(|id| self.runs.get(id)),
+            // A frame without a prompt belongs to the one that the instance runs, if that is ours.
+            None => self
+                .busy
+                .get(instance)
+                .into_iter()
+                .flatten()
+                .filter_map(|id| self.runs.get(id))
+                .find(|run| *run.phase() == Phase::Running),
+        };
+        run.map(|run| on(run.id(), run.decide_observed(event, ends))).unwrap_or_default()
+    }
+
+    fn decide_outcome(&self, now: Timestamp, command: &CommandId, outcome: &Outcome) -> Vec<NewEvent> {
+        let StreamId::Run(id) = &command.stream else { return vec![] };
+        let Some(run) = self.runs.get(id) else { return vec![] };
+        on(*id, run.decide_outcome(self.around(now, run), command, outcome))
+    }
+
+    fn decide_link(&self, id: &InstanceId, change: &LinkChange) -> Vec<NewEvent> {
+        let Some(instance) = self.instances.get(id) else { return vec![] };
+        let ours = self.runs.values().filter(|run| run.instance() == id && !run.phase().is_settled());
+        match change {
+            LinkChange::Up { version, live } => {
+                let up = InstanceUp { version: version.clone(), live: *live };
+                let same = matches!(instance.reach(), Reach::Online { up: known, .. } if *known == up);
+                let back = |run: &Run| run.attention().is_some_and(|attention| attention.kind == AttentionKind::Unreachable);
+                let cleared = ours
+                    .filter(|run| back(run))
+                    .map(|run| NewEvent::Run(run.id(), AttentionCleared { kind: AttentionKind::Unreachable }.into()));
+                (!same).then(|| NewEvent::Instance(id.clone(), up.into())).into_iter().chain(cleared).collect()
+            }
+            LinkChange::Down { why } => {
+                let known = matches!(instance.reach(), Reach::Offline { why: Some(_) });
+                let down = InstanceDown { why: why.clone() };
+                let mut facts: Vec<NewEvent> =
+                    (!known).then(|| NewEvent::Instance(id.clone(), down.into())).into_iter().collect();
+                for run in ours {
+                    facts.extend(gap(run, why));
+                    facts.extend(run.attention().is_none().then(|| NewEvent::Run(run.id(), unreachable(why))));
+                }
+                facts
+            }
+            LinkChange::Restarted { evidence } => {
+                vec![NewEvent::Instance(id.clone(), InstanceRestarted { evidence: evidence.clone() }.into())]
+            }
+            LinkChange::Gap { why } => ours.filter_map(|run| gap(run, why)).collect(),
+        }
+    }
+
+    /// A crash of ours between intent and result: the prompt may be there.
+    fn decide_restarted(&self) -> Vec<NewEvent> {
+        let mut facts = Vec::new();
+        for run in self.runs.values() {
+            if *run.phase() == Phase::Submitting {
+                let doubt = SubmitInDoubt { why: "comfyd ended before the answer was recorded".into() };
+                facts.push(NewEvent::Run(run.id(), doubt.into()));
+            }
+            facts.extend(gap(run, "comfyd was not running"));
+        }
+        facts
+    }
+}
+
+fn on(run: RunId, facts: Vec<RunEvent>) -> Vec<NewEvent> {
+    facts.into_iter().map(|fact| NewEvent::Run(run, fact)).collect()
+}
+
+fn gap(run: &Run, why: &str) -> Option<NewEvent> {
+    let missed = *run.phase() == Phase::Running && !run.has_gap();
+    missed.then(|| NewEvent::Run(run.id(), GapNoted { why: why.to_owned() }.into()))
+}
+
+fn unreachable(why: &str) -> RunEvent {
+    AttentionRaised { kind: AttentionKind::Unreachable, message: why.to_owned() }.into()
+}

@@ -1,0 +1,128 @@
+//! One turn of the engine: an input, the facts that it means, what follows from them, and the commands they ask for.
+
+use std::collections::BTreeSet;
+
+use crate::command::{Addressed, Outbox};
+use crate::event::{NewEvent, Recorded};
+use crate::id::{InstanceId, RunId, Seq};
+use crate::input::{Input, Refusal};
+use crate::time::Timestamp;
+
+use super::{Engine, Fact};
+
+/// What one input led to. The facts must be on disk before the commands go out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// The recorded facts, in order.
+    pub facts: Vec<Fact>,
+    /// What is to be done.
+    pub commands: Vec<Addressed>,
+}
+
+impl Engine {
+    /// Decides, applies and follows up until nothing more is due.
+    ///
+    /// # Errors
+    /// If a request cannot be granted; nothing has changed then.
+    ///
+    /// # Panics
+    /// If `decide` says what `apply` cannot take: a fault of the engine, tested against.
+    #[expect(clippy::needless_pass_by_value, reason = "an input is used up by its turn")]
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Result<Step, Refusal> {
+        // Recorded time never goes back, whatever the wall clock does.
+        let now = now.max(self.last);
+        let mut step = Step::default();
+        let mut touched = Touched::default();
+        let facts = self.decide(now, &input)?;
+        // Also where nothing is recorded: a wake-up that was kept must not be asked for again.
+        self.last = now;
+        touched.note(self, &input, &facts);
+        self.take(now, facts, &mut step);
+        while let Some(facts) = self.follow_up(now, &mut touched) {
+            touched.extend(self, &facts);
+            self.take(now, facts, &mut step);
+        }
+        Ok(step)
+    }
+
+    /// Gives each fact its place, folds it and keeps it.
+    fn take(&mut self, now: Timestamp, facts: Vec<NewEvent>, step: &mut Step) {
+        let mut outbox = Outbox::new();
+        for fact in facts {
+            let fact = match fact {
+                NewEvent::Run(id, event) => {
+                    let seq = self.runs.get(&id).map_or(Seq(1), |run| run.seq().next());
+                    Fact::Run(id, Recorded { seq, at: now, event })
+                }
+                NewEvent::Instance(id, event) => {
+                    let seq = self.instances.get(&id).map_or(Seq(1), |instance| instance.seq().next());
+                    Fact::Instance(id, Recorded { seq, at: now, event })
+                }
+            };
+            self.apply(&fact, &mut outbox).expect("apply takes what decide says (a standing property)");
+            step.facts.push(fact);
+        }
+        step.commands.extend(outbox.take());
+    }
+
+    fn follow_up(&self, now: Timestamp, touched: &mut Touched) -> Option<Vec<NewEvent>> {
+        while let Some(id) = touched.runs.first().copied() {
+            let due = self.runs.get(&id).map(|run| run.decide_due(self.around(now, run))).unwrap_or_default();
+            if !due.is_empty() {
+                return Some(due.into_iter().map(|fact| NewEvent::Run(id, fact)).collect());
+            }
+            touched.runs.remove(&id);
+        }
+        while let Some(instance) = touched.instances.first().cloned() {
+            if let Some(fact) = self.next_on(now, &instance) {
+                return Some(vec![fact]);
+            }
+            touched.instances.remove(&instance);
+        }
+        None
+    }
+
+    /// When [`Input::Deadline`] has to be said, at the latest.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.runs.values().filter_map(|run| run.next_deadline(self.around(self.last, run))).min()
+    }
+}
+
+/// Whom a turn may have changed, and who must be asked what is due.
+#[derive(Default)]
+struct Touched {
+    runs: BTreeSet<RunId>,
+    instances: BTreeSet<InstanceId>,
+}
+
+impl Touched {
+    fn note(&mut self, engine: &Engine, input: &Input, facts: &[NewEvent]) {
+        match input {
+            Input::Deadline | Input::Restarted => {
+                self.runs.extend(engine.runs.keys());
+                self.instances.extend(engine.instances.keys().cloned());
+            }
+            // The way there decides what is due for all runs of the instance.
+            Input::Link(instance, _) => {
+                self.runs.extend(engine.runs.values().filter(|run| run.instance() == instance).map(crate::run::Run::id));
+                self.instances.insert(instance.clone());
+            }
+            Input::Reconciled(run, _) | Input::Request(run, _) | Input::Repaired(run, _) => drop(self.runs.insert(*run)),
+            Input::AddInstance { .. } | Input::Observed(..) | Input::Outcome(..) => {}
+        }
+        self.extend(engine, facts);
+    }
+
+    fn extend(&mut self, engine: &Engine, facts: &[NewEvent]) {
+        for fact in facts {
+            match fact {
+                NewEvent::Run(run, _) => {
+                    self.runs.insert(*run);
+                    // A slot that one run frees can be any other's, as one limit is over all instances.
+                    self.instances.extend(engine.instances.keys().cloned());
+                }
+                NewEvent::Instance(instance, _) => drop(self.instances.insert(instance.clone())),
+            }
+        }
+    }
+}

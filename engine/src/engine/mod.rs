@@ -1,0 +1,296 @@
+//! All runs and instances together: routes inputs, keeps the limits, asks for wake-ups.
+//!
+//! Invariants: state changes only by `apply`; a run's capacity is judged from folded state, so a restart judges alike.
+
+mod capacity;
+mod decide;
+mod handle;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::command::{Addressed, Outbox};
+use crate::event::{InstanceEvent, Recorded, RunEvent};
+use crate::id::{InstanceId, PromptId, RunId, Seq, StreamId};
+use crate::instance::Instance;
+use crate::run::{Phase, Run, Surroundings, Unexpected};
+use crate::time::Timestamp;
+
+pub use handle::Step;
+
+/// The limits that the engine keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many runs may be submitted or executed at a time, over all instances.
+    pub max_concurrent: usize,
+    /// How many runs may wait in an instance's own queue.
+    pub submitted_ahead: usize,
+    /// How many runs may be open.
+    pub max_open: usize,
+    /// How long a run may wait in the queue of an instance that runs nothing of ours.
+    pub queue_timeout_ms: u64,
+    /// How long a run may be executed.
+    pub max_execution_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_concurrent: 3,
+            submitted_ahead: 1,
+            max_open: 10_000,
+            queue_timeout_ms: 30 * 60_000,
+            max_execution_ms: 24 * 3_600_000,
+        }
+    }
+}
+
+/// A recorded fact of either kind of stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all facts are of runs, and a box each would cost more than the rest wastes"
+)]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// Of a run.
+    Run(RunId, Recorded<RunEvent>),
+    /// Of an instance.
+    Instance(InstanceId, Recorded<InstanceEvent>),
+}
+
+impl Fact {
+    /// Its stream.
+    pub fn stream(&self) -> StreamId {
+        match self {
+            Self::Run(run, _) => StreamId::Run(*run),
+            Self::Instance(instance, _) => StreamId::Instance(instance.clone()),
+        }
+    }
+
+    /// Its place in the stream.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Run(_, recorded) => recorded.seq,
+            Self::Instance(_, recorded) => recorded.seq,
+        }
+    }
+}
+
+/// The pure core: every open run and every instance.
+///
+/// ```
+/// use comfyd_engine::*;
+/// # use std::str::FromStr;
+/// let mut engine = Engine::new(Limits::default());
+/// let gpu = InstanceId::from_str("gpu-a")?;
+/// let now = Timestamp(1_000);
+/// engine.handle(now, Input::AddInstance { instance: gpu.clone(), client: ClientId("us".into()), url: "http://127.0.0.1:8188".into() })?;
+/// engine.handle(now, Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true }))?;
+///
+/// let run: RunId = "0193a1b2-0000-7000-8000-000000abc123".parse()?;
+/// let node = PlannedNode { id: "9".into(), class: "SaveImage".into(), title: None, after: vec![], expected_ms: None };
+/// let graph = testkit::sha256_of_zeros();
+/// let prompt = PromptSpec { graph, nodes: vec![node], outputs: Some(vec!["9".into()]), uploads: vec![] };
+/// let spec = Box::new(RunSpec::new("first", gpu.clone(), Workload::Prompt(prompt)));
+/// let step = engine.handle(now, Input::Request(run, Request::Create { spec, blobs: vec![] }))?;
+/// assert!(matches!(step.commands[0].command, Command::Dispatch { .. }));           // posted once the step is on disk
+///
+/// let answer = Outcome::Accepted { prompt_id: run.into(), problems: vec![], refused: vec![] };
+/// engine.handle(now, Input::Outcome(step.commands[0].id.clone(), answer))?;
+/// engine.handle(now, Input::Observed(gpu.clone(), ComfyEvent::Started { prompt: run.into() }))?;
+/// assert_eq!(engine.run(run).map(|run| run.phase().as_str()), Some("running"));
+///
+/// let ending = Ending { verdict: Verdict::Succeeded, cached: vec![], outputs: vec![], parents: vec![] };
+/// engine.handle(now, Input::Reconciled(run, RemoteStatus::Ended(Box::new(ending))))?;
+/// assert_eq!(engine.run(run).map(|run| run.phase().as_str()), Some("completed"));  // no outputs to fetch
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Engine {
+    limits: Limits,
+    runs: BTreeMap<RunId, Run>,
+    instances: BTreeMap<InstanceId, Instance>,
+    prompts: BTreeMap<(InstanceId, PromptId), RunId>,
+    /// Runs that wait for a slot.
+    waiting: BTreeSet<RunId>,
+    /// Runs that hold one, by instance.
+    busy: BTreeMap<InstanceId, BTreeSet<RunId>>,
+    /// When a run of ours last ceased to run on an instance.
+    left: BTreeMap<InstanceId, Timestamp>,
+    /// The latest time that was told, so that time never goes back.
+    last: Timestamp,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            runs: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            prompts: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            left: BTreeMap::new(),
+            last: Timestamp(0),
+        }
+    }
+
+    /// The run of this id, while it is open.
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    /// All open runs.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values()
+    }
+
+    /// The instance of this id.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.get(id)
+    }
+
+    /// All instances.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The runs that an instance may have, whose fate must be watched.
+    pub fn watched(&self, instance: &InstanceId) -> Vec<(RunId, PromptId)> {
+        let busy = self.busy.get(instance).into_iter().flatten();
+        let runs = busy.filter_map(|id| self.runs.get(id)).filter(|run| run.is_watched());
+        runs.map(|run| (run.id(), run.prompt_id().clone())).collect()
+    }
+
+    /// Everything that the folded state still waits for; asked once, after a restart. Never contains a `Dispatch`.
+    pub fn outstanding(&self) -> Vec<Addressed> {
+        self.runs.values().flat_map(Run::outstanding).collect()
+    }
+
+    /// Drops a run that has ended and owes nothing.
+    pub fn retire(&mut self, id: RunId) -> Option<Run> {
+        if self.runs.get(&id).is_some_and(Run::is_over) { self.runs.remove(&id) } else { None }
+    }
+
+    /// Takes in a run that was folded elsewhere, as recovery does.
+    pub fn adopt(&mut self, run: Run) {
+        let id = run.id();
+        self.last = self.last.max(run.updated_at());
+        self.runs.insert(id, run);
+        self.index(id);
+    }
+
+    /// Takes in an instance that was folded elsewhere. Nothing is known of the way there.
+    pub fn adopt_instance(&mut self, mut instance: Instance) {
+        self.last = self.last.max(instance.updated_at());
+        instance.forget_reach();
+        self.instances.insert(instance.id().clone(), instance);
+    }
+
+    /// Takes in an instance that was folded again, keeping what `known` tells of the way there: no start lies between.
+    pub fn adopt_instance_as(&mut self, mut instance: Instance, known: &Instance) {
+        self.last = self.last.max(instance.updated_at());
+        instance.remember_reach(known);
+        self.instances.insert(instance.id().clone(), instance);
+    }
+
+    /// Folds a fact. Commands go to the outbox.
+    ///
+    /// # Errors
+    /// If the fact cannot follow what is known.
+    pub fn apply(&mut self, fact: &Fact, outbox: &mut Outbox) -> Result<(), Unexpected> {
+        match fact {
+            Fact::Run(id, recorded) => {
+                match self.runs.get_mut(id) {
+                    Some(run) => {
+                        let ran = *run.phase() == Phase::Running;
+                        let route = renames(&recorded.event).then(|| (run.instance().clone(), run.prompt_id().clone()));
+                        run.apply(recorded, outbox)?;
+                        if ran && *run.phase() != Phase::Running {
+                            self.left.insert(run.instance().clone(), recorded.at);
+                        }
+                        if let Some(route) = route {
+                            self.unroute(&route, *id);
+                        }
+                    }
+                    None => drop(self.runs.insert(*id, Run::created(*id, recorded)?)),
+                }
+                self.last = self.last.max(recorded.at);
+                self.index(*id);
+            }
+            Fact::Instance(id, recorded) => {
+                match self.instances.get_mut(id) {
+                    Some(instance) => instance.apply(recorded)?,
+                    None => drop(self.instances.insert(id.clone(), Instance::added(id.clone(), recorded)?)),
+                }
+                self.last = self.last.max(recorded.at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings routes and slots up to a run's state.
+    fn index(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let slot = holds_slot(run.phase());
+        let instance = run.instance();
+        let waits = matches!(run.phase(), Phase::Waiting { .. });
+        if waits {
+            self.waiting.insert(id);
+        } else {
+            self.waiting.remove(&id);
+        }
+        let watched = slot || matches!(run.phase(), Phase::InDoubt { .. });
+        let key = (instance.clone(), run.prompt_id().clone());
+        if watched {
+            self.busy.entry(instance.clone()).or_default().insert(id);
+            // A server that gives two runs one id takes no frames from the one that had it first.
+            self.prompts.entry(key).or_insert(id);
+        } else {
+            self.busy.get_mut(instance).map(|busy| busy.remove(&id));
+            self.unroute(&key, id);
+        }
+    }
+
+    fn unroute(&mut self, key: &(InstanceId, PromptId), id: RunId) {
+        if self.prompts.get(key) == Some(&id) {
+            self.prompts.remove(key);
+        }
+    }
+
+    fn around<'a>(&'a self, now: Timestamp, run: &Run) -> Surroundings<'a> {
+        let instance = self.instances.get(run.instance());
+        let online = instance.is_some_and(Instance::is_online);
+        let runs_ours = self.busy.get(run.instance()).into_iter().flatten().filter_map(|id| self.runs.get(id));
+        let busy = runs_ours.into_iter().any(|run| *run.phase() == Phase::Running);
+        let since = instance.and_then(|instance| match instance.reach() {
+            crate::instance::Reach::Online { since, .. } => Some(*since),
+            crate::instance::Reach::Offline { .. } => None,
+        });
+        let idle_since = if busy { None } else { since.max(self.left.get(run.instance()).copied()).filter(|_| online) };
+        Surroundings { now, limits: &self.limits, online, boot: instance.map_or(0, Instance::boot), idle_since }
+    }
+}
+
+/// Whether the instance may know the prompt under another id from here on.
+fn renames(event: &RunEvent) -> bool {
+    matches!(event, RunEvent::SubmitIntended(_) | RunEvent::Submitted(_))
+}
+
+/// Whether a run in this phase takes part of the capacity.
+fn holds_slot(phase: &Phase) -> bool {
+    match phase {
+        Phase::Staging { .. } | Phase::Submitting | Phase::Pending { .. } | Phase::Running => true,
+        Phase::Waiting { .. }
+        | Phase::InDoubt { .. }
+        | Phase::Collecting
+        | Phase::Completed
+        | Phase::Failed
+        | Phase::Cancelled => false,
+    }
+}

@@ -1,0 +1,114 @@
+//! What a run is asked to do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{InstanceId, NodeId, RunId, Sha256};
+
+/// Everything that a run needs, fixed when it is created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The name shown to people.
+    pub name: String,
+    /// Where it runs.
+    pub instance: InstanceId,
+    /// What is walked.
+    pub workload: Workload,
+    /// Larger goes first among the waiting runs of an instance.
+    #[serde(default)]
+    pub priority: i32,
+    /// The run that this one repeats.
+    #[serde(default)]
+    pub retry_of: Option<RunId>,
+    /// The file that the workflow came from, as the user named it.
+    #[serde(default)]
+    pub workflow_file: Option<String>,
+    /// The SSH connection in its normal form, without keys and passwords.
+    #[serde(default)]
+    pub ssh_connection: Option<String>,
+    /// Where copies of the outputs go.
+    #[serde(default)]
+    pub output_dir: Option<String>,
+    /// The caller's key for this request, so that a repeat is answered and not run.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
+}
+
+impl RunSpec {
+    /// A spec with everything optional left out.
+    pub fn new(name: &str, instance: InstanceId, workload: Workload) -> Self {
+        Self {
+            name: name.to_owned(),
+            instance,
+            workload,
+            priority: 0,
+            retry_of: None,
+            workflow_file: None,
+            ssh_connection: None,
+            output_dir: None,
+            idempotency: None,
+        }
+    }
+}
+
+/// The key that names one request, with the hash of its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The `Idempotency-Key`.
+    pub key: String,
+    /// The hash of the request's body: the same key with another body is refused.
+    pub body: Sha256,
+}
+
+/// The kinds of work. An enum and no trait: it is stored, matched exhaustively and versioned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// A ComfyUI prompt: ComfyUI walks the graph, we watch.
+    Prompt(PromptSpec),
+}
+
+/// A ComfyUI prompt in API format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptSpec {
+    /// The hash of the graph's JSON text.
+    pub graph: Sha256,
+    /// Its nodes, in the order of the text.
+    pub nodes: Vec<PlannedNode>,
+    /// The output nodes, if the instance's classes were known already; else staging asks for them.
+    #[serde(default)]
+    pub outputs: Option<Vec<NodeId>>,
+    /// Files to upload before the prompt is sent.
+    #[serde(default)]
+    pub uploads: Vec<Upload>,
+}
+
+/// A node of the graph as submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedNode {
+    /// Its key in the prompt.
+    pub id: NodeId,
+    /// Its class.
+    pub class: String,
+    /// Its title (`_meta.title`), where the workflow has one.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The nodes that it takes inputs from.
+    #[serde(default)]
+    pub after: Vec<NodeId>,
+    /// How long this class took before, in milliseconds; a weight for progress and the estimate.
+    #[serde(default)]
+    pub expected_ms: Option<u32>,
+}
+
+/// A file that an input of a node names, kept here by its hash until it is uploaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The hash of the file.
+    pub blob: Sha256,
+    /// The node that loads it.
+    pub node: NodeId,
+    /// The input that names it.
+    pub input: String,
+    /// The name that the user gave it.
+    pub file_name: String,
+}

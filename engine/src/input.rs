@@ -1,0 +1,199 @@
+//! Everything that the shell may tell the engine.
+
+use crate::comfy::{ComfyEvent, RemoteStatus};
+use crate::event::{LogRepaired, NodeProblem, RunError, RunSpec, SavedFile, UploadedFile};
+use crate::id::{ClientId, CommandId, InstanceId, NodeId, PromptId, RunId, Sha256};
+
+/// One thing that happened outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A person or a program wants something; it can be refused.
+    Request(RunId, Request),
+    /// An instance is to be known.
+    AddInstance {
+        /// Its name.
+        instance: InstanceId,
+        /// Our `clientId` there, if it is new.
+        client: ClientId,
+        /// Its address.
+        url: String,
+    },
+    /// A socket said something.
+    Observed(InstanceId, ComfyEvent),
+    /// A command came to something.
+    Outcome(CommandId, Outcome),
+    /// The way to an instance changed.
+    Link(InstanceId, LinkChange),
+    /// Queue and history were read for a run.
+    Reconciled(RunId, RemoteStatus),
+    /// comfyd was started again; said once, after all logs are folded.
+    Restarted,
+    /// The store cut off an unsynced tail of a run's log.
+    Repaired(RunId, LogRepaired),
+    /// A deadline passed (see `Engine::next_deadline`).
+    Deadline,
+}
+
+/// What a person or a program wants of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Accept a new run.
+    Create {
+        /// What it is asked to do.
+        spec: Box<RunSpec>,
+        /// Bytes that it needs and that travel in its log.
+        blobs: Vec<(Sha256, Vec<u8>)>,
+    },
+    /// Stop it.
+    Cancel {
+        /// How far to go.
+        force: Force,
+    },
+    /// Post the same prompt again, after its fate could not be learned.
+    Resubmit,
+}
+
+/// Whether to stop a run also where that can hit another prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Only if it is safe.
+    No,
+    /// In any case: the instance is an old one, and the user was warned.
+    Yes,
+}
+
+/// The way to an instance changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    /// It answers, and the socket is registered.
+    Up {
+        /// Its version, where it tells.
+        version: Option<String>,
+        /// Whether frames can be expected; without a socket, polling alone goes on.
+        live: bool,
+    },
+    /// It does not answer.
+    Down {
+        /// What was tried and what came of it.
+        why: String,
+    },
+    /// It is another process than before.
+    Restarted {
+        /// What showed it.
+        evidence: String,
+    },
+    /// Frames were missed, though the instance answers.
+    Gap {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that the prompt needs is there.
+    Staged {
+        /// The graph to post.
+        prompt: Sha256,
+        /// Its output nodes.
+        outputs: Vec<NodeId>,
+        /// The uploads under their new names.
+        uploaded: Vec<UploadedFile>,
+        /// The graph's bytes, if they are new and small enough to travel in the log.
+        blob: Option<Vec<u8>>,
+    },
+    /// Staging can never work.
+    StagingFailed {
+        /// Why.
+        error: RunError,
+    },
+    /// Staging did not work this time.
+    StagingDelayed {
+        /// Why.
+        why: String,
+    },
+    /// 200 on `POST /prompt`.
+    Accepted {
+        /// The id that the server uses.
+        prompt_id: PromptId,
+        /// What is wrong with the outputs that it dropped.
+        problems: Vec<NodeProblem>,
+        /// The outputs that it dropped.
+        refused: Vec<NodeId>,
+    },
+    /// A definite no.
+    Rejected {
+        /// Why.
+        error: RunError,
+    },
+    /// The request certainly did not arrive whole.
+    NotSent {
+        /// Why.
+        why: String,
+    },
+    /// The request may have arrived.
+    Unclear {
+        /// Why.
+        why: String,
+    },
+    /// The wish to stop was taken.
+    Stopped,
+    /// Stopping is not safe on this server.
+    CannotStop {
+        /// Why.
+        why: String,
+    },
+    /// The wish to stop did not get through.
+    NotStopped {
+        /// Why.
+        why: String,
+    },
+    /// An output is stored.
+    Collected {
+        /// Its number.
+        n: u32,
+        /// The file.
+        file: SavedFile,
+    },
+    /// The instance has no such file.
+    OutputGone {
+        /// Its number.
+        n: u32,
+        /// What it said.
+        why: String,
+    },
+    /// The output cannot be had now.
+    OutputDelayed {
+        /// Its number.
+        n: u32,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A request that cannot be granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such run.
+    #[error("find run {0}")]
+    UnknownRun(RunId),
+    /// A run of this id exists.
+    #[error("create run {0}: it exists")]
+    Exists(RunId),
+    /// The instance is not known.
+    #[error("find instance {0}")]
+    UnknownInstance(InstanceId),
+    /// The run has ended.
+    #[error("change run {0}: it has ended")]
+    AlreadySettled(RunId),
+    /// Resubmitting is only for runs whose fate could not be learned.
+    #[error("resubmit run {0}: only a run with attention `submit_unknown` can be posted again")]
+    NotInDoubt(RunId),
+    /// Too many open runs.
+    #[error("accept another run: {limit} are open")]
+    TooManyRuns {
+        /// The limit.
+        limit: usize,
+    },
+}

@@ -1,0 +1,116 @@
+//! What time or the state itself asks for, without an input.
+
+use crate::event::{
+    AttentionKind, AttentionRaised, Completed, Limit, LimitReached, OutputRetried, RunEvent, StagingStarted, StopRepeated,
+};
+use crate::run::{Phase, Place, Run, Staging};
+use crate::time::Timestamp;
+
+use super::Surroundings;
+use super::reconciled::{search_deadline, stopped};
+
+/// How long a stop that was sent may stay without effect before it is sent again: an interrupt can be lost (protocol.md 12).
+const STOP_GRACE_MS: u64 = 5_000;
+
+impl Run {
+    /// The facts that are due now; asked again until there are none.
+    pub(crate) fn decide_due(&self, around: Surroundings<'_>) -> Vec<RunEvent> {
+        let now = around.now;
+        let mut facts: Vec<RunEvent> = Vec::new();
+        if around.online {
+            facts.extend(self.delayed_outputs().filter(|(_, at)| *at <= now).map(|(n, _)| OutputRetried { n }.into()));
+        }
+        facts.extend(self.due_of_phase(around));
+        facts
+    }
+
+    fn due_of_phase(&self, around: Surroundings<'_>) -> Option<RunEvent> {
+        let now = around.now;
+        let stop = self.ledger.stop;
+        match &self.phase {
+            Phase::Waiting { .. } | Phase::Collecting | Phase::Staging { .. } if stop.is_some() => {
+                stop.map(|stop| stopped(stop.reason))
+            }
+            Phase::Staging { progress: Staging::Delayed(at) } if *at <= now && around.online => Some(StagingStarted {}.into()),
+            Phase::InDoubt { search } if self.search_is_over(around, search) => match stop {
+                Some(stop) => Some(stopped(stop.reason)),
+                None => self.raise(
+                    AttentionKind::SubmitUnknown,
+                    "The answer to the submission was lost and the prompt was not found since: it was probably not accepted.",
+                ),
+            },
+            Phase::Pending { .. } | Phase::Running if stop.is_some_and(|stop| now.since(stop.at) >= STOP_GRACE_MS) => {
+                around.online.then(|| StopRepeated {}.into())
+            }
+            Phase::Pending { .. } => {
+                let since = around.idle_since.max(self.ledger.submitted).filter(|_| around.idle_since.is_some())?;
+                let over = self.can_be_limited() && now.since(since) >= around.limits.queue_timeout_ms;
+                over.then(|| LimitReached { limit: Limit::QueueTimeout }.into())
+            }
+            Phase::Running => {
+                let over = self.ledger.started.is_some_and(|started| now.since(started) >= around.limits.max_execution_ms);
+                (over && self.can_be_limited()).then(|| LimitReached { limit: Limit::TimeLimit }.into())
+            }
+            Phase::Collecting if self.outputs().all_settled() => Some(Completed {}.into()),
+            Phase::Collecting => {
+                let why = self.outputs().iter().find_map(|(_, place)| match place {
+                    Place::Delayed { why, .. } => Some(why.clone()),
+                    Place::Remote | Place::Saved(_) | Place::Lost { .. } | Place::Inline => None,
+                });
+                why.and_then(|why| self.raise(AttentionKind::OutputDelayed, &why))
+            }
+            Phase::Waiting { .. }
+            | Phase::Staging { .. }
+            | Phase::Submitting
+            | Phase::InDoubt { .. }
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Cancelled => None,
+        }
+    }
+
+    /// Not if it is being stopped already, nor if the instance cannot stop it: then a person was told.
+    fn can_be_limited(&self) -> bool {
+        let refused = self.attention().is_some_and(|attention| attention.kind == AttentionKind::CancelRefused);
+        !self.is_stopping() && !refused
+    }
+
+    fn raise(&self, kind: AttentionKind, message: &str) -> Option<RunEvent> {
+        let known = self.attention().is_some_and(|attention| attention.kind == kind || attention.kind.offers_resubmit());
+        (!known).then(|| AttentionRaised { kind, message: message.to_owned() }.into())
+    }
+
+    fn delayed_outputs(&self) -> impl Iterator<Item = (u32, Timestamp)> {
+        self.outputs().iter().filter_map(|(output, place)| match place {
+            Place::Delayed { retry_at, .. } => Some((output.n, *retry_at)),
+            Place::Remote | Place::Saved(_) | Place::Lost { .. } | Place::Inline => None,
+        })
+    }
+
+    /// When `decide_due` has to be asked again, at the latest.
+    pub(crate) fn next_deadline(&self, around: Surroundings<'_>) -> Option<Timestamp> {
+        let outputs = if around.online { self.delayed_outputs().map(|(_, at)| at).min() } else { None };
+        outputs.into_iter().chain(self.deadline_of_phase(around)).min()
+    }
+
+    fn deadline_of_phase(&self, around: Surroundings<'_>) -> Option<Timestamp> {
+        let again = self.ledger.stop.map(|stop| stop.at.plus_ms(STOP_GRACE_MS)).filter(|_| around.online);
+        match &self.phase {
+            Phase::Waiting { not_before } => not_before.filter(|at| *at > around.now),
+            Phase::Staging { progress: Staging::Delayed(at) } => around.online.then_some(*at),
+            Phase::InDoubt { search } => search_deadline(search).filter(|at| *at > around.now),
+            Phase::Pending { .. } if self.can_be_limited() => {
+                let since = around.idle_since.max(self.ledger.submitted).filter(|_| around.idle_since.is_some());
+                since.map(|at| at.plus_ms(around.limits.queue_timeout_ms))
+            }
+            Phase::Running if self.can_be_limited() => self.ledger.started.map(|at| at.plus_ms(around.limits.max_execution_ms)),
+            Phase::Pending { .. } | Phase::Running => again,
+            Phase::Staging { .. }
+            | Phase::Submitting
+            | Phase::Collecting
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Cancelled => None,
+        }
+    }
+}

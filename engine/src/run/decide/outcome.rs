@@ -1,0 +1,100 @@
+//! What commands came to.
+
+use crate::event::{
+    AttentionKind, AttentionRaised, BlobStored, CancelRefused, Evidence, Failed, OutputDelayed, OutputLost, OutputSaved,
+    OutputsRefused, RunEvent, Staged, StagingDelayed, StopSent, SubmitInDoubt, SubmitNotSent, Submitted,
+};
+use crate::id::CommandId;
+use crate::input::Outcome;
+use crate::run::ledger::OUTPUTS_REFUSED;
+use crate::run::{Phase, Place, Run, Staging};
+
+use super::{Surroundings, backoff_ms};
+
+impl Run {
+    pub(crate) fn decide_outcome(&self, around: Surroundings<'_>, command: &CommandId, outcome: &Outcome) -> Vec<RunEvent> {
+        match outcome {
+            Outcome::Staged { .. } | Outcome::StagingFailed { .. } | Outcome::StagingDelayed { .. } => {
+                self.staging_came_to(around, outcome)
+            }
+            Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::NotSent { .. } | Outcome::Unclear { .. } => {
+                // An answer to an older attempt says nothing of the newest one; taken for it, it could lead to a second post.
+                if self.ledger.posted == Some(command.seq) { self.dispatch_came_to(around, outcome) } else { vec![] }
+            }
+            Outcome::Stopped => self.while_stopping(StopSent {}.into()),
+            // The wish is noted; it is sent again when the time has come.
+            Outcome::NotStopped { .. } => vec![],
+            Outcome::CannotStop { why } => {
+                let mut facts = self.while_stopping(CancelRefused { why: why.clone() }.into());
+                if !facts.is_empty() {
+                    facts.push(AttentionRaised { kind: AttentionKind::CancelRefused, message: why.clone() }.into());
+                }
+                facts
+            }
+            Outcome::Collected { n, .. } | Outcome::OutputGone { n, .. } | Outcome::OutputDelayed { n, .. } => {
+                self.collect_came_to(around, outcome, *n)
+            }
+        }
+    }
+
+    fn while_stopping(&self, fact: RunEvent) -> Vec<RunEvent> {
+        if self.is_stopping() && !self.phase.is_settled() { vec![fact] } else { vec![] }
+    }
+
+    fn staging_came_to(&self, around: Surroundings<'_>, outcome: &Outcome) -> Vec<RunEvent> {
+        let Phase::Staging { progress: Staging::Busy } = self.phase else { return vec![] };
+        match outcome {
+            Outcome::Staged { prompt, outputs, uploaded, blob } => {
+                let stored = blob.as_ref().map(|bytes| BlobStored { sha256: prompt.clone(), bytes: bytes.clone() }.into());
+                let staged = Staged { prompt: prompt.clone(), outputs: outputs.clone(), uploaded: uploaded.clone() };
+                stored.into_iter().chain([staged.into()]).collect()
+            }
+            Outcome::StagingFailed { error } => vec![Failed { error: error.clone() }.into()],
+            Outcome::StagingDelayed { why } => {
+                let retry_at = around.now.plus_ms(backoff_ms(2));
+                let attention = AttentionRaised { kind: AttentionKind::StagingDelayed, message: why.clone() };
+                let raise = self.attention().is_none().then(|| attention.into());
+                [StagingDelayed { why: why.clone(), retry_at }.into()].into_iter().chain(raise).collect()
+            }
+            _ => vec![], // Only the three above are handed here.
+        }
+    }
+
+    fn dispatch_came_to(&self, around: Surroundings<'_>, outcome: &Outcome) -> Vec<RunEvent> {
+        let submitting = self.phase == Phase::Submitting;
+        let open = submitting || matches!(self.phase, Phase::InDoubt { .. });
+        match outcome {
+            // A frame can be faster than the answer: then only what the answer adds is news.
+            Outcome::Accepted { prompt_id, problems, refused } => {
+                let arrived = Submitted { prompt_id: prompt_id.clone(), evidence: Evidence::Answer };
+                let dropped = OutputsRefused { problems: problems.clone(), outputs: refused.clone() };
+                let told = self.warnings().iter().any(|warning| warning.code == OUTPUTS_REFUSED);
+                let news = !problems.is_empty() && !told && !self.phase.is_settled();
+                open.then(|| arrived.into()).into_iter().chain(news.then(|| dropped.into())).collect()
+            }
+            Outcome::Rejected { error } if open => vec![Failed { error: error.clone() }.into()],
+            Outcome::NotSent { why } if submitting => {
+                let retry_at = around.now.plus_ms(backoff_ms(self.ledger.attempts().saturating_sub(1)));
+                vec![SubmitNotSent { why: why.clone(), retry_at }.into()]
+            }
+            Outcome::Unclear { why } if submitting => vec![SubmitInDoubt { why: why.clone() }.into()],
+            _ => vec![], // Too late: frames or a look-up have told more.
+        }
+    }
+
+    fn collect_came_to(&self, around: Surroundings<'_>, outcome: &Outcome, n: u32) -> Vec<RunEvent> {
+        let open = self.outputs().get(n).is_some_and(|(_, place)| *place == Place::Remote);
+        if !open {
+            return vec![];
+        }
+        match outcome {
+            Outcome::Collected { file, .. } => vec![OutputSaved { n, file: file.clone() }.into()],
+            Outcome::OutputGone { why, .. } => vec![OutputLost { n, why: why.clone() }.into()],
+            Outcome::OutputDelayed { why, .. } => {
+                let retry_at = around.now.plus_ms(backoff_ms(4));
+                vec![OutputDelayed { n, why: why.clone(), retry_at }.into()]
+            }
+            _ => vec![], // Only the three above are handed here.
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a run knows, beside the phase that it is in.
+
+use crate::event::{AttentionKind, BlobStored, Limit, OutputsFound, PromptSpec, RunError, RunSpec, SubmitIntended, Workload};
+use crate::id::{NodeId, PromptId, RunId, Seq, Sha256};
+use crate::time::Timestamp;
+
+use super::nodes::Nodes;
+use super::outputs::Outputs;
+
+/// The book of a run: kept by the fold, read by `decide` and the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    pub(crate) run: RunId,
+    pub(crate) spec: RunSpec,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) nodes: Nodes,
+    /// The output nodes, once known.
+    pub(crate) targets: Option<Vec<NodeId>>,
+    pub(crate) outputs: Outputs,
+    /// The graph that is posted, once it is final.
+    pub(crate) prompt: Sha256,
+    /// Whether everything that the prompt needs is on the instance.
+    pub(crate) staged: bool,
+    pub(crate) prompt_id: PromptId,
+    pub(crate) intent: Option<SubmitIntended>,
+    /// The place of the newest intent, which names its `Dispatch`.
+    pub(crate) posted: Option<Seq>,
+    /// When the instance was first known to have it.
+    pub(crate) submitted: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) stop: Option<Stop>,
+    pub(crate) attention: Option<Attention>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) error: Option<RunError>,
+    /// Whether frames were missed, so that nodes can have ended unseen.
+    pub(crate) gap: bool,
+    /// Absences in a row after the instance had it.
+    pub(crate) missing: Missing,
+}
+
+/// How often a prompt that the instance had was in neither queue nor history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) times: u32,
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// A wish to stop that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) reason: StopReason,
+    pub(crate) force: bool,
+    /// When the wish was last sent or taken.
+    pub(crate) at: Timestamp,
+}
+
+/// Who wants it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// A person.
+    Cancelled,
+    /// A limit.
+    Limit(Limit),
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// What kind of thing.
+    pub kind: AttentionKind,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Something that a user should know though the run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// A stable name.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The node concerned.
+    pub node: Option<NodeId>,
+}
+
+/// The name of the warning that the instance dropped outputs.
+pub(crate) const OUTPUTS_REFUSED: &str = "outputs_refused";
+
+impl Ledger {
+    pub(crate) fn new(run: RunId, spec: RunSpec, at: Timestamp) -> Self {
+        let Workload::Prompt(prompt) = &spec.workload;
+        Self {
+            run,
+            created: at,
+            updated: at,
+            nodes: Nodes::planned(&prompt.nodes, prompt.outputs.as_deref()),
+            targets: prompt.outputs.clone(),
+            outputs: Outputs::default(),
+            prompt: prompt.graph.clone(),
+            staged: prompt.outputs.is_some() && prompt.uploads.is_empty(),
+            prompt_id: PromptId::from(run),
+            intent: None,
+            posted: None,
+            submitted: None,
+            started: None,
+            ended: None,
+            stop: None,
+            attention: None,
+            warnings: Vec::new(),
+            error: None,
+            gap: false,
+            missing: Missing::default(),
+            spec,
+        }
+    }
+
+    pub(crate) fn prompt_spec(&self) -> &PromptSpec {
+        let Workload::Prompt(prompt) = &self.spec.workload;
+        prompt
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.intent.as_ref().map_or(0, |intent| intent.attempt)
+    }
+
+    pub(crate) fn wants_stop(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    pub(crate) fn find_outputs(&mut self, found: &OutputsFound) -> Vec<(u32, crate::event::RemoteFile)> {
+        found.outputs.iter().filter_map(|output| self.outputs.add(output).map(|file| (output.n, file))).collect()
+    }
+
+    pub(crate) fn warn(&mut self, code: &'static str, message: String, node: Option<NodeId>) {
+        let warning = Warning { code, message, node };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The fold keeps no blobs: whoever reads the log hands them on.
+    pub(crate) fn pass_blob(_blob: &BlobStored) {}
+
+    pub(crate) fn clear(&mut self, kinds: &[AttentionKind]) {
+        if self.attention.as_ref().is_some_and(|attention| kinds.contains(&attention.kind)) {
+            self.attention = None;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The moves that several phases share.
+
+use crate::command::{Command, Outbox};
+use crate::event::{AttentionKind, OutputsRefused, Produced, RunError, SubmitIntended, Submitted};
+use crate::id::Seq;
+use crate::time::Timestamp;
+
+use super::ledger::{Ledger, Missing, OUTPUTS_REFUSED};
+use super::nodes::NodeState;
+use super::outputs::Place;
+use super::phase::Phase;
+
+impl Ledger {
+    /// The one place that posts a prompt: its cause is a synced intent.
+    pub(super) fn dispatching(&mut self, intent: &SubmitIntended, seq: Seq, outbox: &mut Outbox) -> Phase {
+        outbox.say(Command::Dispatch {
+            prompt: intent.prompt.clone(),
+            prompt_id: intent.prompt_id.clone(),
+            client: intent.client.clone(),
+            attempt: intent.attempt,
+            priority: self.spec.priority,
+        });
+        self.prompt_id = intent.prompt_id.clone();
+        self.intent = Some(intent.clone());
+        self.posted = Some(seq);
+        self.missing = Missing::default();
+        Phase::Submitting
+    }
+
+    /// The instance has it. A wish to stop that came meanwhile is acted on now.
+    pub(super) fn arrived(&mut self, fact: &Submitted, at: Timestamp, outbox: &mut Outbox) -> Phase {
+        self.prompt_id = fact.prompt_id.clone();
+        self.submitted = self.submitted.or(Some(at));
+        self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted]);
+        if self.wants_stop() {
+            outbox.say(Command::Dequeue { prompt_id: self.prompt_id.clone() });
+        }
+        Phase::Pending { position: None }
+    }
+
+    pub(super) fn say_stage(&self, outbox: &mut Outbox) {
+        let prompt = self.prompt_spec();
+        outbox.say(Command::Stage {
+            graph: prompt.graph.clone(),
+            uploads: prompt.uploads.clone(),
+            outputs: prompt.outputs.clone(),
+        });
+    }
+
+    pub(super) fn say_interrupt(&self, force: bool, outbox: &mut Outbox) {
+        outbox.say(Command::Interrupt { prompt_id: self.prompt_id.clone(), force });
+    }
+
+    pub(super) fn take_refusal(&mut self, refused: &OutputsRefused) {
+        for problem in &refused.problems {
+            let input = problem.input.as_ref().map(|input| format!(", input `{input}`")).unwrap_or_default();
+            let message = format!("{} {}{input}: {}", problem.class, problem.node, problem.message);
+            self.warn(OUTPUTS_REFUSED, message, Some(problem.node.clone()));
+        }
+        let planned = self.targets.clone().unwrap_or_else(|| self.nodes.guessed_outputs());
+        self.nodes.refuse(&refused.outputs, &planned);
+    }
+
+    pub(super) fn settle_output(&mut self, n: u32, to: Place) {
+        if let Some(place) = self.outputs.place(n) {
+            *place = to;
+        }
+        let delayed = self.outputs.iter().any(|(_, place)| matches!(place, Place::Delayed { .. }));
+        if !delayed {
+            self.clear(&[AttentionKind::OutputDelayed]);
+        }
+    }
+
+    pub(super) fn retry_output(&mut self, n: u32, outbox: &mut Outbox) {
+        let file = self.outputs.get(n).and_then(|(output, _)| match &output.produced {
+            Produced::File(file) => Some(file.clone()),
+            Produced::Text { .. } => None,
+        });
+        if let (Some(file), Some(place)) = (file, self.outputs.place(n)) {
+            *place = Place::Remote;
+            outbox.say(Command::Collect { n, file });
+        }
+    }
+
+    pub(super) fn end_badly(&mut self, error: &RunError, at: Timestamp) {
+        if let Some(node) = &error.node_id {
+            self.nodes.fail(node, &error.message, at);
+        }
+        self.nodes.close(NodeState::Interrupted, NodeState::NotReached, at);
+        self.ended = Some(at);
+        self.attention = None;
+        self.error = Some(error.clone());
+    }
+}

@@ -1,0 +1,180 @@
+//! The smaller parts of a view.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::event::RunError;
+use crate::id::NodeId;
+use crate::run::{Attention, Run, Warning};
+use crate::time::Timestamp;
+
+/// A share in thousandths, shown in percent with one decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u32);
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.0) / 10.0)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 10, self.0 % 10)
+    }
+}
+
+/// A point in time, shown as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgressView {
+    /// 1 for the next to run, null while running.
+    pub queue_position: Option<u32>,
+    /// The class of the running node.
+    pub current_node: Option<String>,
+    /// Its id.
+    pub current_node_id: Option<NodeId>,
+    /// Its title.
+    pub current_node_title: Option<String>,
+    /// The nodes that can run: those that reach an output.
+    pub total_nodes: usize,
+    /// How many of them are completed, cached ones included.
+    pub completed_nodes: usize,
+    /// Never falls; 100 only when completed.
+    pub progress_percent: Percent,
+}
+
+/// The times of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimingView {
+    /// When it was created.
+    pub queue_time: Time,
+    /// When the instance began to run it.
+    pub start_time: Option<Time>,
+    /// When it ended.
+    pub end_time: Option<Time>,
+    /// When the newest fact was recorded.
+    pub last_update: Time,
+    /// When it will end, by step rates and what nodes took before.
+    pub estimated_completion: Option<Time>,
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttentionView {
+    /// What kind of thing.
+    pub kind: &'static str,
+    /// In words.
+    pub message: String,
+    /// Since when.
+    pub since: Time,
+    /// What can be done, each one HTTP call.
+    pub actions: Vec<ActionView>,
+}
+
+/// One HTTP call that a page or script can make as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActionView {
+    /// A stable name.
+    pub id: &'static str,
+    /// What a button says.
+    pub label: &'static str,
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path.
+    pub href: String,
+    /// The JSON body.
+    pub body: Option<ActionBody>,
+}
+
+/// The body of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActionBody {
+    /// Cancel also where an old server may stop another prompt instead.
+    pub force: bool,
+}
+
+impl AttentionView {
+    pub(super) fn of(run: &Run, attention: &Attention) -> Self {
+        use crate::event::AttentionKind as Kind;
+        let call = |id, label, verb: &str, body| {
+            let href = format!("/api/v1/runs/{}/{verb}", run.id());
+            ActionView { id, label, method: "POST", href, body }
+        };
+        let cancel = || call("cancel", "Cancel", "cancel", None);
+        let actions = match attention.kind {
+            Kind::SubmitUnknown | Kind::RemoteRestarted => vec![call("resubmit", "Submit again", "resubmit", None), cancel()],
+            Kind::CancelRefused => vec![call("force_cancel", "Cancel anyway", "cancel", Some(ActionBody { force: true }))],
+            Kind::Unreachable | Kind::OutputDelayed | Kind::StagingDelayed | Kind::DiskFull => vec![cancel()],
+        };
+        let message = match attention.kind {
+            Kind::Unreachable if run.is_watched() => format!(
+                "Connection lost. Workflow continues on server. Progress will resume when connection is restored. ({})",
+                attention.message
+            ),
+            _ => attention.message.clone(), // All others say it themselves.
+        };
+        Self { kind: attention.kind.as_str(), message, since: Time(attention.since), actions }
+    }
+}
+
+/// Something that a user should know though the run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WarningView {
+    /// A stable name.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The node concerned.
+    pub node_id: Option<NodeId>,
+}
+
+impl WarningView {
+    pub(super) fn of(warning: &Warning) -> Self {
+        Self { code: warning.code, message: warning.message.clone(), node_id: warning.node.clone() }
+    }
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorView {
+    /// A stable name.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// The node.
+    pub node_id: Option<NodeId>,
+    /// Its class.
+    pub node_type: Option<String>,
+    /// Everything else that is known.
+    pub details: Option<String>,
+    /// What is wrong with which input, for a refused prompt.
+    pub problems: Vec<crate::event::NodeProblem>,
+}
+
+impl ErrorView {
+    /// The view of an error.
+    pub fn of(error: &RunError) -> Self {
+        Self {
+            code: error.code.clone(),
+            message: error.message.clone(),
+            hint: error.hint.clone(),
+            node_id: error.node_id.clone(),
+            node_type: error.node_type.clone(),
+            details: error.details.clone(),
+            problems: error.problems.clone(),
+        }
+    }
+}

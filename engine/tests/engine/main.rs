@@ -1,0 +1,17 @@
+//! Tests of the pure engine: tables of what each input leads to, properties of any sequence of inputs, and the stored form of events.
+
+mod arrows;
+mod cancelling;
+mod capacity;
+mod doubt;
+mod frames;
+mod kit;
+mod lifecycle;
+mod limits;
+mod links;
+mod outputs;
+mod progress;
+mod properties;
+mod samples;
+mod stored;
+mod strategies;

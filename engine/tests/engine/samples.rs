@@ -1,0 +1,124 @@
+//! One sample of every kind of event.
+
+use comfyd_engine::testkit::{planned_node, run_id, sha256_of_zeros, small_run};
+use comfyd_engine::*;
+
+use crate::kit::saved_file;
+
+/// When the samples were recorded.
+pub(crate) const AT: Timestamp = Timestamp(1_732_184_100_000);
+
+fn full_spec() -> RunSpec {
+    let mut node = planned_node("3", &["1", "2"]);
+    node.title = Some("Title".into());
+    node.expected_ms = Some(2_500);
+    let upload = Upload { blob: sha256_of_zeros(), node: "1".into(), input: "image".into(), file_name: "cat.png".into() };
+    let workload = Workload::Prompt(PromptSpec {
+        graph: sha256_of_zeros(),
+        nodes: vec![planned_node("1", &[]), node],
+        outputs: Some(vec!["3".into()]),
+        uploads: vec![upload],
+    });
+    RunSpec {
+        priority: -2,
+        retry_of: Some(run_id(7)),
+        workflow_file: Some("flow.json".into()),
+        ssh_connection: Some("ssh -p 22 root@gpu".into()),
+        output_dir: Some("pictures".into()),
+        idempotency: Some(Idempotency { key: "once".into(), body: sha256_of_zeros() }),
+        workload,
+        ..small_run("gpu-a")
+    }
+}
+
+fn problem() -> NodeProblem {
+    NodeProblem {
+        node: "3".into(),
+        class: "Save".into(),
+        reason: "value_not_in_list".into(),
+        input: Some("format".into()),
+        value: Some("gif".into()),
+        allowed: Some("png, webp".into()),
+        message: "Value not in list".into(),
+    }
+}
+
+fn error() -> RunError {
+    RunError {
+        node_id: Some("3".into()),
+        node_type: Some("Save".into()),
+        details: Some("at line 1".into()),
+        problems: vec![problem()],
+        ..crate::kit::error("node_failed")
+    }
+}
+
+/// Every kind of a run's events, in the order of `RunEvent::KINDS`.
+pub(crate) fn run_events() -> Vec<RunEvent> {
+    let node = || NodeId::from("3");
+    let why = || "because".to_owned();
+    let file = RemoteFile { key: "images".into(), filename: "a.png".into(), subfolder: "sub".into(), folder: "output".into() };
+    let text = Produced::Text { key: "text".into(), text: "a cat".into() };
+    let found = vec![
+        Output { n: 1, node: node(), produced: Produced::File(file) },
+        Output { n: 2, node: "3.0.0.1".into(), produced: text },
+    ];
+    let uploaded = UploadedFile { node: "1".into(), input: "image".into(), name: "comfyd_00.png".into() };
+    vec![
+        RunCreated { spec: full_spec() }.into(),
+        BlobStored { sha256: sha256_of_zeros(), bytes: vec![0, 255, 1] }.into(),
+        StagingStarted {}.into(),
+        Staged { prompt: sha256_of_zeros(), outputs: vec![node()], uploaded: vec![uploaded] }.into(),
+        StagingDelayed { why: why(), retry_at: AT }.into(),
+        SubmitIntended {
+            attempt: 2,
+            prompt_id: run_id(1).into(),
+            client: ClientId("us".into()),
+            prompt: sha256_of_zeros(),
+            boot: 3,
+        }
+        .into(),
+        Submitted { prompt_id: run_id(1).into(), evidence: Evidence::Lookup }.into(),
+        SubmitNotSent { why: why(), retry_at: AT }.into(),
+        SubmitInDoubt { why: why() }.into(),
+        AbsenceNoted {}.into(),
+        ResubmitRequested {}.into(),
+        OutputsRefused { problems: vec![problem()], outputs: vec![node()] }.into(),
+        QueueMoved { position: 4 }.into(),
+        ExecutionStarted {}.into(),
+        NodesCached { nodes: vec![node()] }.into(),
+        NodeStarted { node: "3.0.0.1".into(), parent: Some(node()) }.into(),
+        NodesProgressed { nodes: vec![NodeProgress { node: node(), done: 3, total: 20 }] }.into(),
+        NodeTexted { node: node(), text: "half way".into() }.into(),
+        NodeFinished { node: node(), parent: None }.into(),
+        NodeBlocked { node: node(), message: "no mask".into() }.into(),
+        GapNoted { why: why() }.into(),
+        OutputsFound { outputs: found }.into(),
+        OutputSaved { n: 1, file: saved_file(1) }.into(),
+        OutputLost { n: 1, why: why() }.into(),
+        OutputDelayed { n: 1, why: why(), retry_at: AT }.into(),
+        OutputRetried { n: 1 }.into(),
+        ExecutionSucceeded {}.into(),
+        CancelRequested { force: true }.into(),
+        LimitReached { limit: Limit::QueueTimeout }.into(),
+        StopSent {}.into(),
+        StopRepeated {}.into(),
+        CancelRefused { why: why() }.into(),
+        AttentionRaised { kind: AttentionKind::SubmitUnknown, message: why() }.into(),
+        AttentionCleared { kind: AttentionKind::Unreachable }.into(),
+        Completed {}.into(),
+        Failed { error: error() }.into(),
+        Cancelled {}.into(),
+        LogRepaired { offset: 20, bytes: 7, sha256: sha256_of_zeros() }.into(),
+    ]
+}
+
+/// Every kind of an instance's events, in the order of `InstanceEvent::KINDS`.
+pub(crate) fn instance_events() -> Vec<InstanceEvent> {
+    vec![
+        InstanceAdded { client: ClientId("us".into()), url: "http://gpu-a:8188".into() }.into(),
+        InstanceUp { version: Some("0.3.75".into()), live: true }.into(),
+        InstanceDown { why: "timeout".into() }.into(),
+        InstanceRestarted { evidence: "another pid".into() }.into(),
+    ]
+}

@@ -1,0 +1,410 @@
+//! Any sequence of inputs over two instances and four runs.
+//!
+//! Plain chance seldom gets far, so histories are made of snippets too: short sequences that lead somewhere.
+
+use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, sha256_of_zeros, small_run};
+use comfyd_engine::{
+    Addressed, ClientId, ComfyEvent, Command, CommandId, Ending, Force, Input, Limits, LinkChange, LogRepaired, NodeFailure,
+    NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId, RemoteFile, RemoteStatus, Request, RunId, RunSpec, Verdict,
+    Workload,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::kit::{error, saved_file};
+
+/// One thing that happens in a history.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Wait(u64),
+    /// Somebody sets the wall clock back.
+    SetBack(u64),
+    Say(Input),
+    /// An answer to some command that was given; mostly the newest of its kind.
+    Answer(Pick, Outcome),
+    Crash,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Pick {
+    NewestPost(RunId),
+    OldestPost(RunId),
+    Any(Index),
+}
+
+/// What came of an act.
+pub(crate) enum Came<'a> {
+    Turn { input: &'a Input },
+    Restart { owed: Vec<Addressed> },
+}
+
+/// Lives through a history; `look` sees the state after each act.
+pub(crate) fn live(acts: &[Act], mut look: impl FnMut(&Rig, Came<'_>)) -> Rig {
+    let mut rig = Rig::new(Limits { max_concurrent: 2, ..Limits::default() });
+    for act in acts {
+        let input = match act {
+            Act::Wait(ms) => {
+                rig.wait_ms(*ms);
+                Some(Input::Deadline)
+            }
+            Act::SetBack(ms) => {
+                rig.set_back_ms(*ms);
+                None
+            }
+            Act::Say(input) => Some(input.clone()),
+            Act::Answer(pick, outcome) => picked(&rig, pick).map(|id| Input::Outcome(id, outcome.clone())),
+            Act::Crash => {
+                let owed = rig.crash();
+                look(&rig, Came::Restart { owed });
+                None
+            }
+        };
+        if let Some(input) = input {
+            // A request may well be refused here.
+            drop(rig.say(input.clone()));
+            look(&rig, Came::Turn { input: &input });
+        }
+    }
+    rig
+}
+
+fn picked(rig: &Rig, pick: &Pick) -> Option<CommandId> {
+    let is_stage = |said: &&Addressed| matches!(said.command, Command::Stage { .. });
+    let is_post = |said: &&Addressed| matches!(said.command, Command::Dispatch { .. });
+    let said = match pick {
+        Pick::NewestPost(run) => rig.said().iter().rfind(|said| said.run == *run && (is_post(said) || is_stage(said))),
+        Pick::OldestPost(run) => rig.said().iter().find(|said| said.run == *run && is_post(said)),
+        Pick::Any(index) => (!rig.said().is_empty()).then(|| index.get(rig.said())),
+    };
+    said.map(|said| said.id.clone())
+}
+
+/// Any history.
+pub(crate) fn history() -> impl Strategy<Value = Vec<Act>> {
+    (beginning(), vec(snippet(), 1..30)).prop_map(|(beginning, snippets)| [beginning, snippets.concat()].concat())
+}
+
+/// Mostly both instances answer and have some runs already; without that little happens.
+fn beginning() -> impl Strategy<Value = Vec<Act>> {
+    let runs = vec(proptest::option::weighted(0.7, spec()), 4);
+    let created = runs.prop_map(|runs| {
+        let specs = (1u8..).map(run_id).zip(runs).filter_map(|(run, spec)| Some((run, spec?)));
+        let homes = specs.map(|(run, spec)| create(run, RunSpec { instance: instance_id(home(run)), ..spec }));
+        comes_up("gpu-a").into_iter().chain(comes_up("gpu-b")).chain(homes).collect()
+    });
+    prop_oneof![9 => created, 1 => Just(vec![])]
+}
+
+fn snippet() -> impl Strategy<Value = Vec<Act>> {
+    prop_oneof![
+        6 => any_act().prop_map(|act| vec![act]),
+        2 => instance().prop_map(|at| comes_up(&at)),
+        2 => place().prop_flat_map(|(run, at)| spec_at(at).prop_map(move |spec| vec![create(run, spec)])),
+        3 => place().prop_map(|(run, at)| begins(run, &at)),
+        3 => (run(), vec(Just(()), 1..6)).prop_flat_map(|(run, times)| {
+            let events: Vec<_> = times.iter().map(|()| comfy_event_of(run.into())).collect();
+            events.prop_map(move |events| works(run, home(run), events))
+        }),
+        2 => (run(), 1usize..8, select(vec![0, 1_000, 20_000, 60_000])).prop_map(|(run, times, ms)| looks(run, times, ms)),
+        1 => place().prop_map(|(run, at)| whole_life(run, &at)),
+        1 => place().prop_map(|(run, at)| remote_restart(run, &at)),
+        3 => (place(), vec(output(), 1..3), collected()).prop_map(|((run, at), outputs, came)| produces(run, &at, outputs, came)),
+        1 => (run(), post_came()).prop_map(|(run, came)| comes_twice(run, &came)),
+        1 => (instance(), input()).prop_map(|(at, input)| restarts_twice(&at, input)),
+        1 => (run(), stop_came()).prop_map(|(run, came)| stops(run, came)),
+    ]
+}
+
+fn comes_up(instance: &str) -> Vec<Act> {
+    let id = instance_id(instance);
+    let add = Input::AddInstance { instance: id.clone(), client: ClientId("us".into()), url: "http://there".into() };
+    vec![Act::Say(add), Act::Say(Input::Link(id, LinkChange::Up { version: None, live: true }))]
+}
+
+fn create(run: RunId, spec: RunSpec) -> Act {
+    Act::Say(Input::Request(run, Request::Create { spec: Box::new(spec), blobs: vec![] }))
+}
+
+fn took(run: RunId) -> Act {
+    Act::Answer(Pick::NewestPost(run), Outcome::Accepted { prompt_id: run.into(), problems: vec![], refused: vec![] })
+}
+
+fn begins(run: RunId, instance: &str) -> Vec<Act> {
+    let staged = Outcome::Staged { prompt: sha256_of_zeros(), outputs: vec!["9".into()], uploaded: vec![], blob: None };
+    vec![
+        Act::Answer(Pick::NewestPost(run), staged),
+        took(run),
+        Act::Say(Input::Observed(instance_id(instance), ComfyEvent::Started { prompt: run.into() })),
+    ]
+}
+
+fn looks(run: RunId, times: usize, ms: u64) -> Vec<Act> {
+    let look = vec![Act::Wait(ms), Act::Say(Input::Reconciled(run, RemoteStatus::Absent))];
+    vec![look; times].concat()
+}
+
+fn works(run: RunId, instance: &str, events: Vec<ComfyEvent>) -> Vec<Act> {
+    let mut acts = begins(run, instance);
+    acts.extend(events.into_iter().map(|event| Act::Say(Input::Observed(instance_id(instance), event))));
+    acts
+}
+
+fn whole_life(run: RunId, instance: &str) -> Vec<Act> {
+    let mut acts = comes_up(instance);
+    acts.push(create(run, small_run(instance)));
+    acts.extend(begins(run, instance));
+    let ending = Ending { verdict: Verdict::Succeeded, cached: vec![], outputs: vec![], parents: vec![] };
+    acts.push(Act::Say(Input::Reconciled(run, RemoteStatus::Ended(Box::new(ending)))));
+    acts
+}
+
+fn remote_restart(run: RunId, instance: &str) -> Vec<Act> {
+    let change = LinkChange::Restarted { evidence: "another pid".into() };
+    let absent = Act::Say(Input::Reconciled(run, RemoteStatus::Absent));
+    let again = Act::Say(Input::Request(run, Request::Resubmit));
+    vec![took(run), Act::Say(Input::Link(instance_id(instance), change)), absent, again]
+}
+
+fn produces(run: RunId, instance: &str, outputs: Vec<Produced>, came: Outcome) -> Vec<Act> {
+    let event = ComfyEvent::NodeProduced { prompt: run.into(), node: "9".into(), outputs };
+    vec![Act::Say(Input::Observed(instance_id(instance), event)), Act::Answer(Pick::NewestPost(run), came)]
+}
+
+/// The same answer comes again when the next attempt may be under way.
+fn comes_twice(run: RunId, came: &Outcome) -> Vec<Act> {
+    let answer = |pick| Act::Answer(pick, came.clone());
+    vec![answer(Pick::NewestPost(run)), Act::Wait(2_000), answer(Pick::OldestPost(run)), Act::Wait(2_000)]
+}
+
+fn restarts_twice(instance: &str, input: Input) -> Vec<Act> {
+    [vec![Act::Crash, Act::Crash], comes_up(instance), vec![Act::Say(input)]].concat()
+}
+
+fn stops(run: RunId, came: Outcome) -> Vec<Act> {
+    let wish = Act::Say(Input::Request(run, Request::Cancel { force: Force::No }));
+    vec![wish, Act::Answer(Pick::NewestPost(run), came)]
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => select(vec![0u64, 1, 100, 1_000, 5_000, 30_000, 61_000, 2_400_000, 90_000_000]).prop_map(Act::Wait),
+        1 => Just(Act::SetBack(10_000)),
+        1 => Just(Act::Crash),
+        20 => input().prop_map(Act::Say),
+        6 => (pick(), outcome()).prop_map(|(pick, outcome)| Act::Answer(pick, outcome)),
+    ]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    prop_oneof![3 => run().prop_map(Pick::NewestPost), 1 => run().prop_map(Pick::OldestPost), 1 => any::<Index>().prop_map(Pick::Any)]
+}
+
+fn run() -> impl Strategy<Value = RunId> {
+    (1u8..=4).prop_map(run_id)
+}
+
+/// Where a run is at home.
+fn home(run: RunId) -> &'static str {
+    if run == run_id(1) || run == run_id(3) { "gpu-a" } else { "gpu-b" }
+}
+
+/// A run with an instance, mostly its own.
+fn place() -> impl Strategy<Value = (RunId, String)> {
+    (run(), instance(), 0..10).prop_map(|(run, any, chance)| (run, if chance == 0 { any } else { home(run).to_owned() }))
+}
+
+fn instance() -> impl Strategy<Value = String> {
+    select(vec!["gpu-a".to_owned(), "gpu-b".to_owned()])
+}
+
+fn node() -> impl Strategy<Value = NodeId> {
+    select(vec!["1", "2", "9", "2.0.0.1", "2.0.0.2", "alien"]).prop_map(NodeId::from)
+}
+
+fn prompt() -> impl Strategy<Value = PromptId> {
+    prop_oneof![9 => run().prop_map(PromptId::from), 1 => Just(PromptId("theirs".into()))]
+}
+
+fn spec() -> impl Strategy<Value = RunSpec> {
+    instance().prop_flat_map(spec_at)
+}
+
+fn spec_at(instance: String) -> impl Strategy<Value = RunSpec> {
+    (-1i32..2, any::<bool>(), any::<bool>()).prop_map(move |(priority, known, wide)| {
+        let mut spec = RunSpec { priority, ..small_run(&instance) };
+        let Workload::Prompt(prompt) = &mut spec.workload;
+        if wide {
+            prompt.nodes.push(planned_node("10", &["1"]));
+        }
+        prompt.outputs = known.then(|| vec!["9".into(), "10".into()]);
+        spec
+    })
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        4 => (run(), request()).prop_map(|(run, request)| Input::Request(run, request)),
+        8 => (instance(), comfy_event(), 0..10).prop_map(|(any, event, chance)| {
+            let run = (1..=4).map(run_id).find(|run| event.prompt() == Some(&PromptId::from(*run)));
+            let instance = run.filter(|_| chance > 0).map_or(any, |run| home(run).to_owned());
+            Input::Observed(instance_id(&instance), event)
+        }),
+        3 => (instance(), link()).prop_map(|(instance, change)| Input::Link(instance_id(&instance), change)),
+        6 => (run(), status()).prop_map(|(run, status)| Input::Reconciled(run, status)),
+        1 => Just(Input::Restarted),
+        1 => run().prop_map(|run| Input::Repaired(run, LogRepaired { offset: 20, bytes: 3, sha256: sha256_of_zeros() })),
+        1 => Just(Input::Deadline),
+    ]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        4 => (spec(), vec(Just((sha256_of_zeros(), vec![1, 2])), 0..2))
+            .prop_map(|(spec, blobs)| Request::Create { spec: Box::new(spec), blobs }),
+        1 => select(vec![Force::No, Force::Yes]).prop_map(|force| Request::Cancel { force }),
+        1 => Just(Request::Resubmit),
+    ]
+}
+
+fn link() -> impl Strategy<Value = LinkChange> {
+    prop_oneof![
+        3 => any::<bool>().prop_map(|live| LinkChange::Up { version: None, live }),
+        1 => Just(LinkChange::Down { why: "timeout".into() }),
+        1 => Just(LinkChange::Restarted { evidence: "another pid".into() }),
+        1 => Just(LinkChange::Gap { why: "overflow".into() }),
+    ]
+}
+
+fn status() -> impl Strategy<Value = RemoteStatus> {
+    prop_oneof![
+        1 => (1u32..4).prop_map(|position| RemoteStatus::Pending { position }),
+        1 => Just(RemoteStatus::Running),
+        2 => Just(RemoteStatus::Absent),
+        2 => ending().prop_map(|ending| RemoteStatus::Ended(Box::new(ending))),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let failure = node().prop_map(|node| NodeFailure {
+        node: Some(node),
+        class: None,
+        message: "no".into(),
+        exception: "ValueError".into(),
+        traceback: String::new(),
+    });
+    let verdict = prop_oneof![
+        2 => Just(Verdict::Succeeded),
+        1 => failure.prop_map(Verdict::Failed),
+        1 => proptest::option::of(node()).prop_map(|node| Verdict::Interrupted { node }),
+    ];
+    (verdict, vec(node(), 0..2), vec((node(), vec(output(), 0..3)), 0..3)).prop_map(|(verdict, cached, outputs)| Ending {
+        verdict,
+        cached,
+        outputs,
+        parents: vec![],
+    })
+}
+
+fn output() -> impl Strategy<Value = Produced> {
+    let file = |name: &str| RemoteFile {
+        key: "images".into(),
+        filename: name.into(),
+        subfolder: String::new(),
+        folder: "output".into(),
+    };
+    prop_oneof![
+        select(vec!["a.png", "b.png", "c.png"]).prop_map(move |name| Produced::File(file(name))),
+        Just(Produced::Text { key: "text".into(), text: "words".into() }),
+    ]
+}
+
+fn comfy_event() -> impl Strategy<Value = ComfyEvent> {
+    prompt().prop_flat_map(comfy_event_of)
+}
+
+/// What an instance says while this prompt is on its mind.
+fn comfy_event_of(prompt: PromptId) -> impl Strategy<Value = ComfyEvent> {
+    let prompt = move || Just(prompt.clone());
+    let maybe = || proptest::option::weighted(0.8, prompt());
+    let report = |node: &str, (done, total, finished): (u32, u32, bool)| NodeReport {
+        node: node.into(),
+        parent: node.contains('.').then(|| "2".into()),
+        done,
+        total,
+        finished,
+    };
+    let figures = || (0u32..5, 0u32..5, any::<bool>());
+    prop_oneof![
+        3 => prompt().prop_map(|prompt| ComfyEvent::Started { prompt }),
+        1 => (prompt(), vec(node(), 0..3)).prop_map(|(prompt, nodes)| ComfyEvent::Cached { prompt, nodes }),
+        2 => (maybe(), node()).prop_map(|(prompt, node)| ComfyEvent::NodeStarted { prompt, node }),
+        2 => (maybe(), node(), 0u32..6, 0u32..6)
+            .prop_map(|(prompt, node, done, total)| ComfyEvent::NodeProgressed { prompt, node, done, total }),
+        2 => (prompt(), figures(), figures()).prop_map(move |(prompt, one, two)| ComfyEvent::ProgressReported {
+            prompt,
+            nodes: vec![report("2", one), report("2.0.0.1", two)],
+        }),
+        2 => (prompt(), node(), vec(output(), 0..3))
+            .prop_map(|(prompt, node, outputs)| ComfyEvent::NodeProduced { prompt, node, outputs }),
+        1 => node().prop_map(|node| ComfyEvent::NodeTexted { node, text: "words".into() }),
+        1 => (prompt(), node()).prop_map(|(prompt, node)| ComfyEvent::NodeBlocked { prompt, node, message: "no".into() }),
+        1 => prompt().prop_map(|prompt| ComfyEvent::Ending { prompt }),
+        1 => maybe().prop_map(|prompt| ComfyEvent::WentIdle { prompt }),
+        1 => Just(ComfyEvent::QueueChanged { remaining: 1 }),
+        1 => Just(ComfyEvent::Unknown { kind: "other".into() }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected()]
+}
+
+fn staging_came() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|new| Outcome::Staged {
+            prompt: sha256_of_zeros(),
+            outputs: vec!["9".into()],
+            uploaded: vec![],
+            blob: new.then(|| vec![1]),
+        }),
+        1 => Just(Outcome::StagingFailed { error: error("upload_refused") }),
+        1 => Just(Outcome::StagingDelayed { why: "busy".into() }),
+    ]
+}
+
+fn post_came() -> impl Strategy<Value = Outcome> {
+    let problem = NodeProblem {
+        node: "10".into(),
+        class: "Save".into(),
+        reason: "value_not_in_list".into(),
+        input: None,
+        value: None,
+        allowed: None,
+        message: "no".into(),
+    };
+    prop_oneof![
+        4 => (prompt(), any::<bool>()).prop_map(move |(prompt_id, partial)| Outcome::Accepted {
+            prompt_id,
+            problems: if partial { vec![problem.clone()] } else { vec![] },
+            refused: if partial { vec!["10".into()] } else { vec![] },
+        }),
+        1 => Just(Outcome::Rejected { error: error("invalid_prompt") }),
+        3 => Just(Outcome::NotSent { why: "refused".into() }),
+        3 => Just(Outcome::Unclear { why: "reset".into() }),
+    ]
+}
+
+fn stop_came() -> impl Strategy<Value = Outcome> {
+    let why = || "because".to_owned();
+    prop_oneof![Just(Outcome::Stopped), Just(Outcome::CannotStop { why: why() }), Just(Outcome::NotStopped { why: why() })]
+}
+
+fn collected() -> impl Strategy<Value = Outcome> {
+    let why = || "because".to_owned();
+    prop_oneof![
+        2 => (0u32..4).prop_map(|n| Outcome::Collected { n, file: saved_file(n) }),
+        1 => (0u32..4).prop_map(move |n| Outcome::OutputGone { n, why: why() }),
+        1 => (0u32..4).prop_map(move |n| Outcome::OutputDelayed { n, why: why() }),
+    ]
+}

@@ -1,0 +1,193 @@
+//! Who may ask what: one layer over every route.
+//!
+//! Invariants: a request for a name that is not ours gets nothing, not even the page; without the token or a session only open routes answer; a
+//! session changes nothing for a page of another origin. Absent: users; there is one token.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, ORIGIN,
+};
+use axum::http::header::{REFERRER_POLICY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use comfyd_engine::Timestamp;
+
+use super::host::Hosts;
+use super::limits::WrongTokens;
+use super::routes::{Access, Ctx, access_of};
+use super::secret::Secret;
+use super::session::Sessions;
+use crate::problem::Problem;
+
+/// Who may ask.
+pub struct Security {
+    /// The token.
+    pub token: Secret,
+    /// Names to answer to beside the loopback ones: `name` or `name:port`.
+    pub allowed_hosts: Vec<String>,
+    /// The port that is listened on; it names the cookie.
+    pub port: u16,
+}
+
+/// The policy of the page: everything from here, no inline code, in no frame.
+const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// A header that no page of another origin can send without asking first.
+const OWN_HEADER: HeaderName = HeaderName::from_static("x-comfyd");
+
+/// What the layer knows.
+pub(super) struct Guard {
+    token: Secret,
+    hosts: Hosts,
+    sessions: Sessions,
+    wrong: WrongTokens,
+}
+
+impl Guard {
+    pub(super) fn new(security: Security) -> Self {
+        let sessions = Sessions::new(&security.token, security.port);
+        Self { token: security.token, hosts: Hosts::new(security.allowed_hosts), sessions, wrong: WrongTokens::default() }
+    }
+
+    /// The cookie for a token, if it is the right one.
+    pub(super) fn log_in(&self, token: &str, now: Timestamp, nonce: u64) -> Result<String, Problem> {
+        if self.token.matches(token) { Ok(self.sessions.open(now, nonce)) } else { Err(self.wrong.answer(now)) }
+    }
+
+    fn admit(&self, access: Access, asked: &Asked<'_>, now: Timestamp) -> Result<(), Problem> {
+        let host = self.host(asked)?;
+        match access {
+            Access::Open => Ok(()),
+            Access::Login => {
+                self.speaks_from(asked, host)?;
+                takes(asked)
+            }
+            Access::Token => {
+                self.identify(asked, host, now)?;
+                takes(asked)
+            }
+        }
+    }
+
+    fn host<'a>(&self, asked: &Asked<'a>) -> Result<&'a str, Problem> {
+        let host = asked.only(&HOST).filter(|host| self.hosts.knows(host).is_some());
+        let named_twice =
+            |host: &&str| asked.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+        host.filter(named_twice).ok_or_else(|| {
+            let hint = "Use http://127.0.0.1 or http://localhost with the port, or add the name to the allowed hosts.";
+            Problem::new(421, "unknown_host", "the server does not answer to the name in `Host`", hint)
+        })
+    }
+
+    fn identify(&self, asked: &Asked<'_>, host: &str, now: Timestamp) -> Result<(), Problem> {
+        if asked.headers.contains_key(AUTHORIZATION) {
+            let token = asked.only(&AUTHORIZATION).and_then(|header| header.split_once(' '));
+            let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+            return if token.is_some_and(|token| self.token.matches(token)) { Ok(()) } else { Err(self.wrong.answer(now)) };
+        }
+        let cookies = asked.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+        if !cookies.into_iter().any(|cookies| self.sessions.has_one(cookies, now)) {
+            let hint = "Open the link that `comfyd token` prints, or send `Authorization: Bearer TOKEN`.";
+            return Err(Problem::new(401, "no_token", "this needs the token", hint));
+        }
+        self.speaks_from(asked, host)?;
+        if !asked.is_safe() && asked.needs_own_header() && asked.only(&OWN_HEADER) != Some("1") {
+            return Err(forbidden("a session must send `X-Comfyd: 1` to change something here"));
+        }
+        Ok(())
+    }
+
+    /// Whether a browser sent it for our own page.
+    fn speaks_from(&self, asked: &Asked<'_>, host: &str) -> Result<(), Problem> {
+        let sites: Vec<_> = asked.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes).collect();
+        if !matches!(sites.as_slice(), [] | [b"same-origin" | b"none"]) {
+            return Err(forbidden("a page of another site asked for this"));
+        }
+        if !asked.headers.contains_key(ORIGIN) {
+            // A page of the same origin sends none with GET, and always one with the others.
+            return if asked.is_safe() { Ok(()) } else { Err(forbidden("`Origin` is missing")) };
+        }
+        let ours = asked.only(&ORIGIN).is_some_and(|origin| self.hosts.is_same_origin(origin, host));
+        if ours { Ok(()) } else { Err(forbidden("`Origin` is not the page of this server")) }
+    }
+}
+
+fn forbidden(message: &str) -> Problem {
+    Problem::new(403, "cross_site", message, "Use the page of this server, or a program with `Authorization: Bearer TOKEN`.")
+}
+
+/// Whether the body is of a kind that no form of another site can send unasked.
+fn takes(asked: &Asked<'_>) -> Result<(), Problem> {
+    let length = asked.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    if asked.is_safe() || !(length || asked.headers.contains_key(TRANSFER_ENCODING)) {
+        return Ok(());
+    }
+    let kind = asked.only(&CONTENT_TYPE).map(essence);
+    if matches!(kind.as_deref(), Some("application/json" | "multipart/form-data")) {
+        return Ok(());
+    }
+    let message = format!("`Content-Type` says {}, not application/json", kind.as_deref().unwrap_or("nothing"));
+    Err(Problem::new(415, "unsupported_media_type", message, "Send JSON with `Content-Type: application/json`."))
+}
+
+/// A media type without its parameters.
+pub(super) fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The head of a request.
+struct Asked<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    /// The one value of a header; none if there are several, as then nobody knows which one counts.
+    fn only(&self, name: &HeaderName) -> Option<&'a str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?;
+        if values.next().is_some() { None } else { value.to_str().ok() }
+    }
+
+    fn is_safe(&self) -> bool {
+        [Method::GET, Method::HEAD, Method::OPTIONS].contains(self.method)
+    }
+
+    /// The plan's routes take JSON with a matching `Origin` alone; a form is not enough.
+    fn needs_own_header(&self) -> bool {
+        let form = self.only(&CONTENT_TYPE).map(essence).is_some_and(|kind| kind != "application/json");
+        self.uri.path().starts_with("/api/") || form
+    }
+}
+
+/// Guards every request and marks every answer.
+pub(super) async fn layer(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
+    let access = access_of(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let admitted = ctx.guard.admit(access, &asked, ctx.app.now());
+    let place = match (admitted, access) {
+        (Err(problem), _) => Err(problem),
+        (Ok(()), Access::Open) => Ok(None),
+        (Ok(()), Access::Login | Access::Token) => ctx.limits.request().map(Some),
+    };
+    let mut response = match place {
+        Ok(_place) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    mark(response.headers_mut());
+    response
+}
+
+fn mark(headers: &mut HeaderMap) {
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(PAGE_POLICY));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+/// A guard behind the handlers that need it.
+pub(super) type SharedGuard = Arc<Guard>;

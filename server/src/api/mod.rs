@@ -1,0 +1,32 @@
+//! The HTTP API and the page.
+//!
+//! Invariants: every request passes the guard first; GET changes nothing; every answer but files, logs and streams is JSON with `success`.
+//! Absent: what the server does; handlers translate and call [`crate::app::App`].
+
+mod body;
+mod content;
+mod disposition;
+mod dto;
+mod feed;
+mod follow;
+mod guard;
+mod health;
+mod host;
+mod limits;
+mod login;
+mod outputs;
+mod page;
+mod plan;
+mod range;
+mod reply;
+mod routes;
+mod runs;
+mod secret;
+mod serve;
+mod session;
+mod upload;
+
+pub use guard::Security;
+pub use routes::{Access, ROUTES, Route, Verb, router};
+pub use secret::Secret;
+pub use serve::serve;

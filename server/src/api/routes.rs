@@ -1,0 +1,152 @@
+//! All routes, in one table.
+//!
+//! Invariants: the router is made from the table, so that a route which is not in it does not exist, and a path that is not in it is closed.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::guard::{Guard, Security, SharedGuard, layer};
+use super::limits::Limits;
+use super::{content, feed, follow, health, login, outputs, page, plan, runs};
+use crate::app::App;
+use crate::problem::Problem;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(super) struct Ctx {
+    pub(super) app: App,
+    pub(super) guard: SharedGuard,
+    pub(super) limits: Limits,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody who uses a name of ours.
+    Open,
+    /// Our own page, with the token in the body.
+    Login,
+    /// Who has the token or a session.
+    Token,
+}
+
+/// What a route is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads; HEAD is answered too.
+    Get,
+    /// Changes.
+    Post,
+}
+
+impl Verb {
+    /// The HTTP method.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+        }
+    }
+}
+
+/// A route.
+pub struct Route {
+    /// What it is asked with.
+    pub verb: Verb,
+    /// Its path; `{name}` stands for one segment.
+    pub path: &'static str,
+    /// Who may ask.
+    pub access: Access,
+    serve: fn(MethodFilter) -> MethodRouter<Ctx>,
+}
+
+const fn open(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
+    Route { verb: Verb::Get, path, access: Access::Open, serve }
+}
+
+const fn get(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
+    Route { verb: Verb::Get, path, access: Access::Token, serve }
+}
+
+const fn post(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
+    Route { verb: Verb::Post, path, access: Access::Token, serve }
+}
+
+/// Every route of the server.
+pub static ROUTES: &[Route] = &[
+    open("/", |verb| on(verb, page::index)),
+    open("/app.js", |verb| on(verb, page::script)),
+    open("/style.css", |verb| on(verb, page::style)),
+    open("/favicon.svg", |verb| on(verb, page::icon)),
+    open("/healthz", |verb| on(verb, health::alive)),
+    open("/readyz", |verb| on(verb, health::ready)),
+    Route { verb: Verb::Post, path: "/api/v1/login", access: Access::Login, serve: |verb| on(verb, login::log_in) },
+    post("/comfyui/workflow/execute", |verb| on(verb, plan::execute)),
+    get("/comfyui/workflow/state", |verb| on(verb, plan::state)),
+    get("/comfyui/workflow/{id}/progress", |verb| on(verb, plan::progress)),
+    post("/comfyui/workflow/{id}/cancel", |verb| on(verb, plan::cancel)),
+    get("/comfyui/workflow/{id}/outputs", |verb| on(verb, outputs::list)),
+    get("/api/v1/events", |verb| on(verb, feed::all)),
+    post("/api/v1/runs", |verb| on(verb, runs::create)),
+    get("/api/v1/runs", |verb| on(verb, runs::list)),
+    get("/api/v1/runs/{id}", |verb| on(verb, runs::one)),
+    get("/api/v1/runs/{id}/at/{seq}", |verb| on(verb, runs::at)),
+    get("/api/v1/runs/{id}/log", |verb| on(verb, runs::log)),
+    get("/api/v1/runs/{id}/events", |verb| on(verb, follow::run)),
+    get("/api/v1/runs/{id}/preview", |verb| on(verb, outputs::preview)),
+    get("/api/v1/runs/{id}/outputs", |verb| on(verb, outputs::list)),
+    get("/api/v1/runs/{id}/outputs/{n}/content", |verb| on(verb, content::content)),
+    post("/api/v1/runs/{id}/cancel", |verb| on(verb, runs::cancel)),
+    post("/api/v1/runs/{id}/resubmit", |verb| on(verb, runs::resubmit)),
+];
+
+/// Who may ask for a path of the table; what is not in it is for nobody without the token.
+pub(super) fn access_of(path: Option<&str>) -> Access {
+    let route = ROUTES.iter().find(|route| Some(route.path) == path);
+    route.map_or(Access::Token, |route| route.access)
+}
+
+/// The whole API and the page, guarded.
+pub fn router(app: App, security: Security) -> Router {
+    let ctx = Ctx { app, guard: SharedGuard::new(Guard::new(security)), limits: Limits::new() };
+    let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.serve)(route.verb.filter())));
+    routes
+        .fallback(|| async {
+            Problem::new(404, "not_found", "there is nothing at this path", "The page is at `/`, the API at `/api/v1`.")
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                405,
+                "method_not_allowed",
+                "this path is not asked with this method",
+                "`Allow` lists the ones that work.",
+            )
+        })
+        // Bodies have limits of their own kind, see `body` and `upload`.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(ctx.clone(), layer))
+        .with_state(ctx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, ROUTES, access_of};
+
+    #[test]
+    fn a_path_has_one_access_and_an_unknown_one_is_closed() {
+        for route in ROUTES {
+            assert_eq!(access_of(Some(route.path)), route.access, "{}", route.path);
+        }
+        assert_eq!(access_of(Some("/metrics")), Access::Token);
+        assert_eq!(access_of(None), Access::Token);
+    }
+}

@@ -1,0 +1,143 @@
+//! A wish to run a workflow as a form with files.
+//!
+//! Fields: `workflow` (a file or a text), `input_images` (files, in the order of the loading nodes; `input_images[NODE]` for a certain one), and the others of
+//! the JSON body as texts; `inputs` is JSON.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use comfyd_adapters::comfy::lenient::from_json;
+use http_body_util::Limited;
+use serde_json::{Map, Value};
+
+use super::body::{Fields, paced};
+use super::dto;
+use crate::app::{Execute, Image, Images, Source};
+use crate::problem::Problem;
+
+/// The largest workflow, and the largest text.
+const MAX_TEXT: usize = 16 << 20;
+/// The largest picture.
+const MAX_IMAGE: usize = 64 << 20;
+/// Pictures in one form.
+const MAX_IMAGES: usize = 64;
+/// The largest form.
+const MAX_FORM: usize = 512 << 20;
+
+#[derive(Default)]
+struct Form {
+    workflow: Option<(Option<String>, Bytes)>,
+    in_order: Vec<Image>,
+    by_node: BTreeMap<String, Image>,
+    others: Map<String, Value>,
+}
+
+/// The wish in a form.
+pub(super) async fn execute(request: Request) -> Result<Execute, Problem> {
+    let (head, body) = request.into_parts();
+    let body = Body::new(Limited::new(Body::from_stream(paced(body)), MAX_FORM));
+    let multipart = Multipart::from_request(Request::from_parts(head, body), &()).await;
+    let mut multipart = multipart.map_err(|rejection| broken(&rejection.body_text()))?;
+    let mut form = Form::default();
+    while let Some(field) = multipart.next_field().await.map_err(|error| unreadable(&error))? {
+        form.take(field).await?;
+    }
+    form.wish()
+}
+
+impl Form {
+    async fn take(&mut self, mut field: Field<'_>) -> Result<(), Problem> {
+        let name = field.name().unwrap_or_default().to_owned();
+        let file = field.file_name().map(str::to_owned);
+        let node = name.strip_prefix("input_images[").and_then(|rest| rest.strip_suffix(']')).map(str::to_owned);
+        if node.is_some() || (name == "input_images" && file.is_some()) {
+            if self.in_order.len() + self.by_node.len() == MAX_IMAGES {
+                return Err(too_large(&format!("more than {MAX_IMAGES} files")));
+            }
+            let bytes = read(&mut field, MAX_IMAGE).await?;
+            let image = Image::Bytes { name: file.unwrap_or_else(|| "image".to_owned()), bytes };
+            match node {
+                Some(node) => drop(self.by_node.insert(node, image)),
+                None => self.in_order.push(image),
+            }
+            return Ok(());
+        }
+        let bytes = read(&mut field, MAX_TEXT).await?;
+        if name == "workflow" {
+            self.workflow = Some((file, bytes));
+            return Ok(());
+        }
+        let text = text(&name, &bytes)?;
+        // Numbers and objects come as the text of themselves; all else is a text.
+        let value = match name.as_str() {
+            "inputs" | "priority" | "input_images" => from_json(&text).unwrap_or(Value::String(text)),
+            _ => Value::String(text), // The others are texts, and unknown ones are ignored.
+        };
+        self.others.insert(name, value);
+        Ok(())
+    }
+
+    fn wish(mut self) -> Result<Execute, Problem> {
+        let inline = match self.workflow.take() {
+            Some((file, bytes)) => Some((file, text("workflow", &bytes)?)),
+            None => None,
+        };
+        if inline.is_some() {
+            // Stands for the text below, so that the one check for "exactly one workflow" serves forms too.
+            self.others.insert("workflow".to_owned(), Value::Object(Map::new()));
+        }
+        let others = serde_json::to_vec(&self.others).map_err(|error| broken(&error.to_string()))?;
+        let mut wish = dto::execute(Fields::parse(&others)?)?;
+        if let Some((file, text)) = inline {
+            wish.source = Source::Inline { text, file };
+        }
+        match (self.in_order.is_empty(), self.by_node.is_empty()) {
+            (true, true) => {}
+            (false, true) => wish.images = Images::InOrder(self.in_order),
+            (true, false) => wish.images = Images::ByNode(self.by_node),
+            (false, false) => {
+                return Err(Problem::invalid(
+                    "bad_field",
+                    "some `input_images` name their node and some do not",
+                    "Name all nodes or none.",
+                ));
+            }
+        }
+        Ok(wish)
+    }
+}
+
+async fn read(field: &mut Field<'_>, limit: usize) -> Result<Bytes, Problem> {
+    let mut whole = BytesMut::new();
+    while let Some(part) = field.chunk().await.map_err(|error| unreadable(&error))? {
+        if whole.len() + part.len() > limit {
+            let name = field.name().unwrap_or_default().to_owned();
+            return Err(too_large(&format!("field `{name}` is larger than {} MiB", limit >> 20)));
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.freeze())
+}
+
+fn text(name: &str, bytes: &Bytes) -> Result<String, Problem> {
+    let not_text = || Problem::invalid("bad_field", format!("field `{name}` is not UTF-8 text"), format!("Correct `{name}`."));
+    String::from_utf8(bytes.to_vec()).map_err(|_| not_text())
+}
+
+fn too_large(what: &str) -> Problem {
+    Problem::new(413, "too_large", what, "Send less in one request.")
+}
+
+fn unreadable(error: &MultipartError) -> Problem {
+    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large(&format!("the form is larger than {} MiB", MAX_FORM >> 20));
+    }
+    broken(&error.body_text())
+}
+
+fn broken(why: &str) -> Problem {
+    Problem::invalid("bad_form", format!("the form cannot be read: {why}"), "Send multipart/form-data as `curl -F` does.")
+}

@@ -1,0 +1,261 @@
+//! What the server can do, behind every door: the HTTP API, the page and the tests call these functions and no others.
+//!
+//! Invariants: an `Ok` to a change means that it is on disk. Absent: HTTP; see [`crate::api`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use comfyd_adapters::env::{Clock, Rng};
+use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Status, Timestamp, Workload};
+use serde::Serialize;
+use tokio::sync::{Mutex, broadcast, watch};
+
+use crate::core::CoreHandle;
+use crate::live::{Live, Preview, Summary};
+use crate::problem::Problem;
+
+pub use crate::intake::{Execute, Image, Images, Source, Target};
+
+/// Everything that the doors share.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) core: CoreHandle,
+    pub(crate) live: Arc<Live>,
+    pub(crate) history: Arc<crate::history::History>,
+    pub(crate) intake: Arc<crate::intake::Intake>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) readiness: watch::Receiver<Readiness>,
+    pub(crate) keyed: Arc<Mutex<()>>,
+}
+
+/// Whether the server can take work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "why")]
+pub enum Readiness {
+    /// Logs are being read.
+    Starting,
+    /// It can.
+    Ready,
+    /// It cannot: the log takes no writes.
+    ReadOnly(String),
+}
+
+/// A created run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Created {
+    /// Its id.
+    pub run_id: RunId,
+    /// Its name in the plan's shapes.
+    pub workflow_id: String,
+    /// Whether it was created now; false for a repeat with the same `Idempotency-Key`.
+    pub fresh: bool,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these statuses; empty for all.
+    pub status: Vec<Status>,
+    /// Only names or ids that contain this.
+    pub text: Option<String>,
+    /// Only runs older than this one.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A stored output file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name to offer for saving: a label from the instance, to be encoded, never a path.
+    pub label: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its hash, which is its `ETag`.
+    pub sha256: String,
+    /// What its first bytes say that it is.
+    pub media_type: Option<String>,
+}
+
+/// One record of a run's log, readable.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogLine {
+    /// Its place.
+    pub seq: Seq,
+    /// When it was recorded.
+    pub at: String,
+    /// The event: `{kind, version, data}`; blobs shortened to their length.
+    pub event: serde_json::Value,
+}
+
+impl App {
+    /// Creates a run: parses, checks, stores, and answers when it is on disk.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot be stored.
+    pub async fn execute(&self, request: Execute) -> Result<Created, Problem> {
+        let Some(key) = request.idempotency_key.clone() else { return self.create(request, None).await };
+        let body = crate::intake::fingerprint(&request);
+        // A twin waits for the first answer. Requests with keys go one by one: they are rare, and right comes before fast.
+        let _turn = self.keyed.lock().await;
+        match self.live.keyed(&key) {
+            Some((known, run)) if known == body => Ok(self.created(run, false)),
+            Some((_, run)) => {
+                let message = format!("Idempotency-Key: `{key}` was used for run {run} with another request");
+                Err(Problem::new(422, "idempotency_key_reused", message, "Use a new key for a new request."))
+            }
+            None => self.create(request, Some(body)).await,
+        }
+    }
+
+    async fn create(&self, request: Execute, body: Option<Sha256>) -> Result<Created, Problem> {
+        let run = crate::intake::new_run_id(self.clock.now(), &*self.rng);
+        let prepared = self.intake.prepare(request, body, &self.core).await?;
+        self.store_new(run, prepared.spec, prepared.blobs).await
+    }
+
+    async fn store_new(&self, run: RunId, spec: RunSpec, blobs: Vec<(Sha256, Vec<u8>)>) -> Result<Created, Problem> {
+        let input = Input::Request(run, Request::Create { spec: Box::new(spec), blobs });
+        self.core.ask(input).await.map_err(Problem::from)?;
+        Ok(self.created(run, true))
+    }
+
+    fn created(&self, run: RunId, fresh: bool) -> Created {
+        let at = self.live.created_at(run).unwrap_or_else(|| self.clock.now());
+        Created { run_id: run, workflow_id: run.workflow_id(at), fresh }
+    }
+
+    /// Runs the workflow of an ended run again, as a new run.
+    ///
+    /// # Errors
+    /// If there is none, it has not ended, or it cannot be stored.
+    pub async fn retry(&self, run: RunId) -> Result<Created, Problem> {
+        self.intake.check_room()?;
+        let folded = self.history.fold(run, None).await?;
+        if !folded.run.phase().is_settled() {
+            return Err(Problem::new(409, "not_settled", format!("run {run} has not ended"), "Cancel it first, or wait."));
+        }
+        let spec = RunSpec { retry_of: Some(run), idempotency: None, ..folded.run.spec().clone() };
+        let Workload::Prompt(prompt) = &spec.workload;
+        let blobs = folded.blobs.into_iter().filter(|(hash, _)| *hash == prompt.graph).collect();
+        let id = crate::intake::new_run_id(self.clock.now(), &*self.rng);
+        self.store_new(id, spec, blobs).await
+    }
+
+    /// The run that a run id or a `workflow_id` names.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn resolve(&self, name: &str) -> Result<RunId, Problem> {
+        self.live.resolve(name).ok_or_else(|| Problem::unknown_run(name))
+    }
+
+    /// A run as it is now.
+    ///
+    /// # Errors
+    /// If there is none, or its log cannot be read.
+    pub async fn view(&self, run: RunId) -> Result<RunView, Problem> {
+        if let Some(view) = self.live.view(run) {
+            return Ok((*view).clone().at(self.clock.now(), self.live.queue_position(run)));
+        }
+        self.history.view(run, None).await
+    }
+
+    /// A run as it was at a place of its log.
+    ///
+    /// # Errors
+    /// If there is none, or its log is shorter or cannot be read.
+    pub async fn view_at(&self, run: RunId, seq: Seq) -> Result<RunView, Problem> {
+        self.history.view(run, Some(seq)).await
+    }
+
+    /// Stops a run.
+    ///
+    /// # Errors
+    /// If there is none or it has ended.
+    pub async fn cancel(&self, run: RunId, force: Force) -> Result<(), Problem> {
+        self.known(run)?;
+        self.core.ask(Input::Request(run, Request::Cancel { force })).await.map_err(Problem::from).map(drop)
+    }
+
+    /// Posts the prompt of a run again whose fate could not be learned.
+    ///
+    /// # Errors
+    /// If there is none, or its fate is known or still looked for.
+    pub async fn resubmit(&self, run: RunId) -> Result<(), Problem> {
+        self.known(run)?;
+        self.core.ask(Input::Request(run, Request::Resubmit)).await.map_err(Problem::from).map(drop)
+    }
+
+    fn known(&self, run: RunId) -> Result<(), Problem> {
+        match self.live.summary(run) {
+            None => Err(Problem::unknown_run(&run.to_string())),
+            Some(summary) if summary.status.is_settled() => Err(Problem::already_settled(run, summary.status)),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Runs, the newest first.
+    pub fn list(&self, filter: &Filter) -> Vec<Summary> {
+        self.live.list(filter)
+    }
+
+    /// The newest run that has not ended, or that ended within the live view's delay.
+    pub fn active(&self) -> Option<RunId> {
+        self.live.active()
+    }
+
+    /// Follows a run; the last value stays readable after the end. None if it is over already.
+    pub fn watch(&self, run: RunId) -> Option<watch::Receiver<Arc<RunView>>> {
+        self.live.watch(run)
+    }
+
+    /// Follows the newest preview of a run.
+    pub fn watch_preview(&self, run: RunId) -> Option<watch::Receiver<Option<Preview>>> {
+        self.live.watch_preview(run)
+    }
+
+    /// Tells which runs change, for lists. A slow reader misses some and must read the list again.
+    pub fn changes(&self) -> broadcast::Receiver<RunId> {
+        self.live.changes()
+    }
+
+    /// A stored output.
+    ///
+    /// # Errors
+    /// If there is no such run or output, or it is not stored here.
+    pub async fn output(&self, run: RunId, n: u32) -> Result<OutputFile, Problem> {
+        let view = self.view(run).await?;
+        self.history.output_file(&view, n)
+    }
+
+    /// The records of a run's log after a place.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub async fn log(&self, run: RunId, after: Seq) -> Result<Vec<LogLine>, Problem> {
+        self.history.log(run, after).await
+    }
+
+    /// The raw bytes of a run's log.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub async fn raw_log(&self, run: RunId) -> Result<Bytes, Problem> {
+        self.history.raw_log(run).await
+    }
+
+    /// Whether the server can take work.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.borrow().clone()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

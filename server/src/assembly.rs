@@ -1,0 +1,92 @@
+//! Puts the parts together, the same way for a real server and for a simulated one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfyd_adapters::env::{Clock, Rng};
+use tokio::sync::{Mutex, watch};
+
+use crate::app::{App, Readiness};
+use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover};
+use crate::dispatch::{Connector, DispatchDeps, Dispatcher};
+use crate::history::History;
+use crate::intake::{Durations, Intake, Rules};
+use crate::live::Live;
+use crate::offload::Offload;
+use crate::outputs::OutputFolder;
+use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
+use crate::vault::Vault;
+
+/// Everything that a server stands on.
+pub(crate) struct Ground {
+    pub(crate) root: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) offload: Offload,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) connector: Connector,
+    pub(crate) core: CoreConfig,
+    pub(crate) rules: Rules,
+    pub(crate) poll: Duration,
+}
+
+/// A server that is put together; its core loop is yet to be run.
+pub(crate) struct Assembled {
+    pub(crate) app: App,
+    pub(crate) core: Core,
+}
+
+/// Folds the logs and puts the parts together.
+pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recovered) -> Result<Assembled, RecoverError> {
+    let store = Arc::new(store);
+    let live = Arc::new(Live::default());
+    let folded = recover(&store, &recovered, ground.core.limits.clone(), &live).await?;
+    let (readiness, readiness_seen) = watch::channel(match recovered.journal {
+        JournalVerdict::Damaged { why } => Readiness::ReadOnly(why),
+        JournalVerdict::Clean | JournalVerdict::Repaired(_) => Readiness::Ready,
+    });
+    let (handle, inbox) = CoreHandle::channel();
+    let vault = Arc::new(Vault::new(Arc::clone(&store)));
+    let sink = Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live)));
+    let dispatcher = Dispatcher::new(DispatchDeps {
+        connector: ground.connector,
+        inputs: handle.inputs(),
+        vault: Arc::clone(&vault),
+        sink,
+        rng: Arc::clone(&ground.rng),
+        live: Arc::clone(&live),
+        poll: ground.poll,
+    });
+    let durations = Arc::new(Durations::default());
+    let intake = Intake {
+        rules: ground.rules,
+        vault,
+        rng: Arc::clone(&ground.rng),
+        durations: Arc::clone(&durations),
+        store: Arc::clone(&store),
+    };
+    let history = History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
+    let core = Core::new(CoreParts {
+        recovered: folded,
+        store,
+        live: Arc::clone(&live),
+        dispatcher,
+        clock: Arc::clone(&ground.clock),
+        inbox,
+        config: ground.core,
+        readiness,
+        durations,
+    });
+    let app = App {
+        core: handle,
+        live,
+        history: Arc::new(history),
+        intake: Arc::new(intake),
+        clock: ground.clock,
+        rng: ground.rng,
+        readiness: readiness_seen,
+        keyed: Arc::new(Mutex::new(())),
+    };
+    Ok(Assembled { app, core })
+}

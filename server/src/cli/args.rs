@@ -1,0 +1,342 @@
+//! What may be typed.
+//!
+//! Invariant: only what works is listed.
+#![expect(clippy::doc_markdown, reason = "the comments are the help, which people read as plain text")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs ComfyUI workflows, records everything, shows live progress, survives crashes.
+#[derive(Debug, Parser)]
+#[command(name = "comfyd", version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server with a built-in simulated ComfyUI and run a sample; needs no set-up
+    Demo(Demo),
+    /// Start the server: HTTP API and web page
+    Serve(Serve),
+    /// Run a workflow and follow it to its end
+    ///
+    /// Exit code: 0 completed, 1 failed, 2 bad usage or workflow, 3 cancelled, 4 ComfyUI or comfyd not reachable, 130 detached by Ctrl-C.
+    Run(Box<Run>),
+    /// List runs, the newest first
+    Runs(Runs),
+    /// Show a run
+    Show(One),
+    /// Follow a run to its end; exit codes as of `run`
+    Watch(Watch),
+    /// Stop a run
+    Cancel(Cancel),
+    /// List the outputs of a run, or fetch them
+    Outputs(Outputs),
+    /// Travel in time: show a run as it was at an event or a time
+    Replay(Replay),
+    /// Look into an event log
+    #[command(subcommand)]
+    Log(Log),
+    /// Print the token that the API and the page ask for
+    Token(DataDir),
+}
+
+/// Where the data is.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct DataDir {
+    /// Where runs and outputs are kept [default: $XDG_DATA_HOME/comfyd]
+    #[arg(long, value_name = "DIR", env = "COMFYD_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Which server to talk to.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Door {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Talk to this comfyd instead of the one of the data directory
+    #[arg(long, value_name = "URL", env = "COMFYD_SERVER")]
+    pub(crate) server: Option<String>,
+    /// Read the token from this file [default: $COMFYD_TOKEN, else the data directory's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// `comfyd demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where the demo keeps its data [default: $XDG_DATA_HOME/comfyd-demo]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The address of the page; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Exit when the sample has ended, with the exit code of `run`
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How many times faster than life the simulated ComfyUI is
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, hide = true)]
+    pub(crate) speed: f64,
+    /// Print one JSON object per change
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the server's log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `comfyd serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Read the token from this file [default: $COMFYD_TOKEN, else made on first start and kept in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The ComfyUI for runs that name none, such as http://127.0.0.1:8188
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// How log lines look; RUST_LOG chooses which
+    #[arg(long, value_enum, default_value_t = LogFormat::Human, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// `comfyd run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The workflow in API format (in ComfyUI: Workflow > Export (API)); `-` reads standard input
+    #[arg(value_name = "WORKFLOW.json")]
+    pub(crate) workflow: PathBuf,
+    /// The ComfyUI to run it on, such as http://127.0.0.1:8188
+    #[arg(long, value_name = "URL", conflicts_with = "instance", env = "COMFYD_URL")]
+    pub(crate) url: Option<String>,
+    /// An instance that comfyd knows
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// Set an input of a node (by id or title) before it runs; repeatable
+    #[arg(long = "set", value_name = "NODE.INPUT=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Upload a picture for a loading node (all with NODE=, or none: then in order of the node ids); repeatable
+    #[arg(long = "image", value_name = "[NODE=]FILE")]
+    pub(crate) images: Vec<String>,
+    /// Also copy the outputs to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// The name to show [default: the file's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Do not follow the run
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Print one JSON object per change; the last one is the final state
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// How long to wait for what does not answer.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Patience {
+    /// Seconds without ever reaching the instance, or without comfyd, after which to give up with exit code 4
+    #[arg(long = "give-up-after", value_name = "SECONDS", default_value_t = 60, hide = true)]
+    pub(crate) seconds: u64,
+}
+
+/// `comfyd runs`
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Print one JSON object per run
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// A run.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The run's id, or its workflow id
+    pub(crate) run: String,
+    /// Print the state as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// `comfyd watch`
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The run's id, or its workflow id
+    pub(crate) run: String,
+    /// Print one JSON object per change; the last one is the final state
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// `comfyd cancel`
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The run's id, or its workflow id
+    pub(crate) run: String,
+    /// Also where an old ComfyUI may stop another prompt instead
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// `comfyd outputs`
+#[derive(Debug, Args)]
+pub(crate) struct Outputs {
+    /// The run's id, or its workflow id
+    pub(crate) run: String,
+    /// Fetch them into this directory; files that are there already are never overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// Print one JSON object per output
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// `comfyd replay`
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A log file, a run's id or its workflow id
+    #[arg(value_name = "LOG|RUN")]
+    pub(crate) log: String,
+    /// Stop after the event with this number
+    #[arg(long, value_name = "SEQ", conflicts_with = "until")]
+    pub(crate) at: Option<u64>,
+    /// Stop after the last event at or before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Print the state as JSON
+    #[arg(long, conflicts_with_all = ["view", "events"])]
+    pub(crate) json: bool,
+    /// Draw the state as `run` would have
+    #[arg(long, conflicts_with = "events")]
+    pub(crate) view: bool,
+    /// Print one line per event
+    #[arg(long)]
+    pub(crate) events: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// `comfyd log`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Check a log: exit code 1 if it is damaged, or if the state beside it is not what it folds to
+    Verify(LogOf),
+    /// Copy everything that is whole to a new file; the log itself is never changed
+    Salvage(LogTo),
+    /// Print one JSON object per event
+    Cat(LogOf),
+    /// Copy a log: the bytes as they are, or JSON lines if FILE ends in .jsonl
+    Export(LogTo),
+}
+
+/// A log.
+#[derive(Debug, Args)]
+pub(crate) struct LogOf {
+    /// A log file, a run's id or its workflow id
+    #[arg(value_name = "LOG|RUN")]
+    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) door: Door,
+    /// Print the verdict or the errors as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A log and a new file.
+#[derive(Debug, Args)]
+pub(crate) struct LogTo {
+    /// A log file, a run's id or its workflow id
+    #[arg(value_name = "LOG|RUN")]
+    pub(crate) log: String,
+    /// The new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+impl Command {
+    /// Whether errors are to be printed as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Demo(demo) => demo.json,
+            Self::Run(run) => run.json,
+            Self::Runs(runs) => runs.json,
+            Self::Show(one) => one.json,
+            Self::Watch(watch) => watch.json,
+            Self::Cancel(cancel) => cancel.json,
+            Self::Outputs(outputs) => outputs.json,
+            Self::Replay(replay) => replay.json,
+            Self::Log(Log::Verify(log) | Log::Cat(log)) => log.json,
+            Self::Log(Log::Salvage(_) | Log::Export(_)) | Self::Serve(_) | Self::Token(_) => false,
+        }
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let wrong = || "write NODE.INPUT=VALUE, such as 6.text=\"a cat\" or KSampler.steps=30".to_owned();
+    let (target, value) = text.split_once('=').ok_or_else(wrong)?;
+    let named = target.rsplit_once('.').is_some_and(|(node, input)| !node.is_empty() && !input.is_empty());
+    if named { Ok((target.to_owned(), value.to_owned())) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn assignments() {
+        let good =
+            |text, node: &str, value: &str| assert_eq!(assignment(text), Ok((node.to_owned(), value.to_owned())), "{text}");
+        good("6.text=a cat", "6.text", "a cat");
+        good("6.text=", "6.text", "");
+        good("My node.v1.seed=a=b", "My node.v1.seed", "a=b");
+        for bad in ["6.text", "text=1", ".text=1", "6.=1", "=", ""] {
+            assert!(assignment(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Where the process begins and ends.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::args::{Cli, Command, DataDir, LogFormat};
+use super::error::{CliError, Exit};
+use super::out::{Form, Out};
+use super::{access, demo, log, outputs, replay, run, runs, serve};
+
+/// Runs the command that was typed; the exit code says how it ended.
+pub fn main() -> ExitCode {
+    // Everything that this process creates is its user's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let Cli { command } = Cli::parse();
+    let out = Out::new(Form::of(command.json()));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.error(&CliError::internal(format!("failed to start the runtime: {error}")));
+            return Exit::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(dispatch(command, out));
+    // Whatever still blocks in the background has nothing left to promise.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            out.error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
+    let serves = matches!(command, Command::Serve(_));
+    if !serves && std::env::var_os("RUST_LOG").is_some() {
+        serve::log_to_stderr(LogFormat::Human, "warn");
+    }
+    let done = |result: Result<(), CliError>| result.map(|()| Exit::Completed);
+    match &command {
+        Command::Demo(args) => demo::demo(args, out).await,
+        Command::Serve(args) => done(serve::serve(args, out).await),
+        Command::Run(args) => run::run(args, out).await,
+        Command::Runs(args) => done(runs::runs(args, out).await),
+        Command::Show(args) => done(runs::show(args, out).await),
+        Command::Watch(args) => run::watch(args, out).await,
+        Command::Cancel(args) => done(runs::cancel(args, out).await),
+        Command::Outputs(args) => done(outputs::outputs(args, out).await),
+        Command::Replay(args) => done(replay::replay(args, out).await),
+        Command::Log(log) => log::log(log, out).await,
+        Command::Token(args) => done(token(args, out)),
+    }
+}
+
+fn token(args: &DataDir, out: Out) -> Result<(), CliError> {
+    if let Some(token) = access::given_token(None)? {
+        return out.line(token);
+    }
+    let dir = access::directory(args)?;
+    std::fs::create_dir_all(&dir).map_err(|error| CliError::unwritable(&dir, &error))?;
+    let token = crate::server::stored_token(&dir).map_err(|error| CliError::unwritable(&dir.join("token"), &error))?;
+    out.line(token)
+}

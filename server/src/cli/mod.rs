@@ -1,0 +1,30 @@
+//! The command line: one binary, `comfyd`.
+//!
+//! Invariants: a command that needs the data directory talks HTTP to the server that holds it, and if none does, starts one in its own
+//! process and talks to that in the same way; text from outside is never printed before `text::clean` saw it.
+//! Absent: rules about runs; those are the server's.
+
+mod access;
+mod args;
+mod client;
+mod demo;
+mod entry;
+mod error;
+mod follow;
+mod handle;
+mod live;
+mod log;
+mod out;
+mod outputs;
+mod replay;
+mod run;
+mod runs;
+mod serve;
+mod signals;
+mod sse;
+mod submit;
+mod text;
+mod time;
+mod wire;
+
+pub use entry::main;

@@ -1,0 +1,49 @@
+//! `comfyd serve`: the server in the foreground.
+
+use tracing_subscriber::EnvFilter;
+
+use super::args::{self, LogFormat};
+use super::error::CliError;
+use super::out::Out;
+use super::signals::Signals;
+use super::{access, handle};
+use crate::server::{ServeOptions, start};
+
+/// `comfyd serve`
+pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> {
+    log_to_stderr(args.log_format, "info");
+    let mut options = ServeOptions::new(access::directory(&args.data)?);
+    options.listen = args.listen;
+    options.token = access::given_token(args.token_file.as_deref())?;
+    options.default_url.clone_from(&args.url);
+    let given = options.token.is_some();
+    // Before the start, so that a signal during a long recovery is not lost.
+    let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        started = start(options) => started.map_err(|error| handle::cannot_start(&error))?,
+        // Nothing has been promised to anybody yet.
+        () = signals.next() => return Ok(()),
+    };
+    // A token that the user gave is theirs to type; it need not stand in a scrollback.
+    let page = if given { running.url() } else { running.page() };
+    out.line(format!("comfyd listens. Open {page}"))?;
+    signals.next().await;
+    tracing::info!("server.stopping");
+    tokio::select! {
+        () = handle::stop(running) => {}
+        // Everything acknowledged is on disk, so a second signal may end it at once.
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+/// Log lines go to standard error; `RUST_LOG` chooses which.
+pub(crate) fn log_to_stderr(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber is refused; the first one stays.
+    let _ = match format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+}

@@ -1,0 +1,195 @@
+//! From logs to memory: folds what the store recovered, and goes back to it after a failed write.
+
+use std::sync::Arc;
+
+use comfyd_engine::journal::envelope;
+use comfyd_engine::{
+    Engine, Fact, Instance, InstanceEvent, InstanceId, Limits, LogRepaired, Outbox, Recorded, Run, RunEvent, RunId, RunView, Seq, Sha256, StreamId,
+};
+
+use crate::history::Folded;
+use crate::live::{Live, Summary};
+use crate::store::{FileStore, ReadError, Recovered, RecoveredStream, StreamVerdict};
+
+/// Logs cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The store cannot read one.
+    #[error("read a log")]
+    Read(#[from] ReadError),
+    /// A record cannot be understood.
+    #[error("read record {seq} of {stream}")]
+    Decode {
+        /// The stream.
+        stream: StreamId,
+        /// The place.
+        seq: Seq,
+        /// Why.
+        #[source]
+        source: envelope::DecodeError,
+    },
+    /// A record cannot follow what is known.
+    #[error("fold {stream}")]
+    Fold {
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        #[source]
+        source: comfyd_engine::Unexpected,
+    },
+    /// A stream ends before its first record.
+    #[error("find a first record in {0}")]
+    Empty(StreamId),
+}
+
+/// What recovery made of the logs.
+#[derive(Debug)]
+pub struct RecoveredCore {
+    /// The engine with every open run and every instance.
+    pub engine: Engine,
+    /// Blobs that travel in the logs of open runs.
+    pub blobs: Vec<(RunId, Sha256, Vec<u8>)>,
+    /// Repairs that the runs' logs must tell.
+    pub repairs: Vec<(RunId, LogRepaired)>,
+}
+
+/// Folds the logs of instances and of runs that are not over; lists the others.
+///
+/// # Errors
+/// If an instance's log cannot be folded. A run whose log cannot be is quarantined and listed as such.
+pub async fn recover(store: &FileStore, recovered: &Recovered, limits: Limits, live: &Arc<Live>) -> Result<RecoveredCore, RecoverError> {
+    let mut core = RecoveredCore { engine: Engine::new(limits), blobs: vec![], repairs: vec![] };
+    for stream in &recovered.streams {
+        match &stream.stream {
+            StreamId::Instance(id) => core.engine.adopt_instance(fold_instance(store, id).await?),
+            StreamId::Run(id) => recover_run(store, stream, *id, &mut core, live).await?,
+        }
+    }
+    Ok(core)
+}
+
+async fn recover_run(
+    store: &FileStore,
+    found: &RecoveredStream,
+    id: RunId,
+    core: &mut RecoveredCore,
+    live: &Arc<Live>,
+) -> Result<(), RecoverError> {
+    let mut quarantined = match &found.verdict {
+        StreamVerdict::Quarantined { why, .. } => Some(why.clone()),
+        StreamVerdict::Ok | StreamVerdict::Repaired(_) => None,
+    };
+    let current = found.snapshot.as_ref().is_some_and(|snapshot| snapshot.seq == found.last);
+    if current && quarantined.is_none() && found.verdict == StreamVerdict::Ok {
+        if let Some(summary) = store.state_json(&found.stream).await?.and_then(|text| Summary::of_settled_state(&text)) {
+            live.list_over(summary);
+            return Ok(());
+        }
+    }
+    // A log whose replay ends the process twice is set aside, so that the server starts.
+    if let Err(error) = store.begin_replay(&found.stream) {
+        tracing::warn!(run = %id, %error, "replay attempt not noted");
+    }
+    quarantined = quarantined.or_else(|| store.quarantined(&found.stream));
+    let folded = crate::history::fold(store, id, None).await;
+    if let Err(error) = store.end_replay(&found.stream) {
+        tracing::warn!(run = %id, %error, "replay attempt not cleared");
+    }
+    match (folded, quarantined) {
+        (Ok(folded), None) if folded.damaged.is_none() && !folded.run.is_over() => adopt(core, found, folded),
+        (Ok(folded), quarantined) => {
+            let damage = folded.damaged.map(|damage| damage.why);
+            live.list_over(Summary { quarantined: quarantined.or(damage), ..Summary::of(&RunView::of(&folded.run)) });
+        }
+        (Err(error), _) => tracing::error!(run = %id, %error, "run set aside: its log cannot be folded"),
+    }
+    Ok(())
+}
+
+fn adopt(core: &mut RecoveredCore, found: &RecoveredStream, folded: Folded) {
+    let id = folded.run.id();
+    core.blobs.extend(folded.blobs.into_iter().map(|(hash, bytes)| (id, hash, bytes)));
+    if let StreamVerdict::Repaired(cut) = &found.verdict {
+        core.repairs.push((id, LogRepaired { offset: cut.offset, bytes: cut.bytes, sha256: cut.sha256.clone() }));
+    }
+    core.engine.adopt(folded.run);
+}
+
+async fn fold_instance(store: &FileStore, id: &InstanceId) -> Result<Instance, RecoverError> {
+    let stream = StreamId::Instance(id.clone());
+    let mut instance: Option<Instance> = None;
+    for (seq, payload) in store.read(&stream, Seq(0)).await?.records {
+        let decoded = envelope::read::<InstanceEvent>(&payload);
+        let (at, event) = decoded.map_err(|source| RecoverError::Decode { stream: stream.clone(), seq, source })?;
+        let Some(event) = event else { continue };
+        let recorded = Recorded { seq, at, event };
+        let done = match &mut instance {
+            Some(instance) => instance.apply(&recorded),
+            None => Instance::added(id.clone(), &recorded).map(|added| instance = Some(added)),
+        };
+        done.map_err(|source| RecoverError::Fold { stream: stream.clone(), source })?;
+    }
+    instance.ok_or(RecoverError::Empty(stream))
+}
+
+/// The engine as the disk has it, after a batch that touched these runs was not written. Nothing else had changed.
+pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]) -> Result<Engine, RecoverError> {
+    let mut engine = Engine::new(failed.limits().clone());
+    for instance in failed.instances() {
+        match fold_instance(store, instance.id()).await {
+            Ok(stored) => engine.adopt_instance_as(stored, instance),
+            // Made known by the very batch that failed.
+            Err(RecoverError::Empty(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for run in failed.runs() {
+        if !touched.contains(&run.id()) {
+            engine.adopt(run.clone());
+            continue;
+        }
+        match crate::history::fold(store, run.id(), None).await {
+            Ok(folded) => engine.adopt(folded.run),
+            Err(RecoverError::Empty(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(engine)
+}
+
+/// Folds the records of a run's log into the run and the blobs that travel with it.
+pub(crate) fn fold_records(id: RunId, records: Vec<(Seq, Vec<u8>)>, until: Option<Seq>) -> Result<(Run, Vec<(Sha256, Vec<u8>)>), RecoverError> {
+    let stream = || StreamId::Run(id);
+    let mut run: Option<Run> = None;
+    let mut blobs = Vec::new();
+    let mut outbox = Outbox::muted();
+    for (seq, payload) in records {
+        if until.is_some_and(|until| seq > until) {
+            break;
+        }
+        let (at, event) = envelope::read::<RunEvent>(&payload).map_err(|source| RecoverError::Decode { stream: stream(), seq, source })?;
+        let Some(event) = event else {
+            if let Some(run) = &mut run {
+                run.skip(seq);
+            }
+            continue;
+        };
+        if let RunEvent::BlobStored(blob) = &event {
+            blobs.push((blob.sha256.clone(), blob.bytes.clone()));
+        }
+        let recorded = Recorded { seq, at, event };
+        let done = match &mut run {
+            Some(run) => run.apply(&recorded, &mut outbox),
+            None => Run::created(id, &recorded).map(|created| run = Some(created)),
+        };
+        done.map_err(|source| RecoverError::Fold { stream: stream(), source })?;
+    }
+    run.map(|run| (run, blobs)).ok_or_else(|| RecoverError::Empty(stream()))
+}
+
+/// The fact of one record, for tools.
+pub(crate) fn decode(id: RunId, seq: Seq, payload: &[u8]) -> Result<Option<Fact>, RecoverError> {
+    let (at, event) =
+        envelope::read::<RunEvent>(payload).map_err(|source| RecoverError::Decode { stream: StreamId::Run(id), seq, source })?;
+    Ok(event.map(|event| Fact::Run(id, Recorded { seq, at, event })))
+}

@@ -1,0 +1,195 @@
+//! From commands to adapters: one link and one executor per instance that has open runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use comfyd_adapters::comfy::executor::{Executor, ExecutorDeps};
+use comfyd_adapters::comfy::http::Client;
+use comfyd_adapters::comfy::link::{Link, LinkConfig, LinkDeps, LinkHandle, Preview};
+use comfyd_adapters::comfy::ports::OutputSink;
+use comfyd_adapters::env::Rng;
+use comfyd_adapters::transport::Transport;
+use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, PromptId, RunId};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::live::Live;
+use crate::vault::Vault;
+
+/// Makes the way to an instance: TCP, or a pipe in a simulation.
+pub(crate) type Connector = Arc<dyn Fn(&InstanceId, &str) -> Option<Arc<dyn Transport>> + Send + Sync>;
+
+/// How many outputs are fetched from an instance at a time: enough to fill a line, few enough to leave polling alone.
+const FETCHES: usize = 4;
+/// Previews that wait to be shown; more are dropped, as only the newest counts.
+const PREVIEWS: usize = 64;
+
+/// What the dispatcher needs from its surroundings.
+pub(crate) struct DispatchDeps {
+    pub(crate) connector: Connector,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) sink: Arc<dyn OutputSink>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) poll: Duration,
+}
+
+/// Hands commands to adapters and their outcomes back.
+pub(crate) struct Dispatcher {
+    deps: DispatchDeps,
+    previews: mpsc::Sender<Preview>,
+    hands: BTreeMap<InstanceId, Hand>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Everything for one instance.
+struct Hand {
+    url: String,
+    link: LinkHandle,
+    executor: Executor,
+    watched: watch::Sender<Vec<(RunId, PromptId)>>,
+    fetches: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(deps: DispatchDeps) -> Self {
+        let (previews, shown) = mpsc::channel(PREVIEWS);
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        tasks.spawn(show(shown, Arc::clone(&deps.live), stop.clone()));
+        Self { deps, previews, hands: BTreeMap::new(), tasks, stop }
+    }
+
+    /// Keeps every instance that has open runs at hand, and tells each link which runs to watch.
+    pub(crate) fn watch(&mut self, engine: &Engine) {
+        let needed: BTreeSet<&InstanceId> = engine.runs().map(comfyd_engine::Run::instance).collect();
+        for instance in needed.into_iter().filter_map(|id| engine.instance(id)) {
+            let known = self.hands.get(instance.id()).is_some_and(|hand| hand.url == instance.url());
+            if !known {
+                self.take_up(instance);
+            }
+        }
+        for (id, hand) in &self.hands {
+            let watched = engine.watched(id);
+            hand.watched.send_if_modified(|before| {
+                let changed = *before != watched;
+                *before = watched;
+                changed
+            });
+        }
+    }
+
+    fn take_up(&mut self, instance: &Instance) {
+        let Some(transport) = (self.deps.connector)(instance.id(), instance.url()) else {
+            tracing::error!(instance = %instance.id(), url = instance.url(), "instance has no usable address");
+            return;
+        };
+        if let Some(old) = self.hands.remove(instance.id()) {
+            old.stop.cancel();
+        }
+        let http = Client::new(transport);
+        let stop = self.stop.child_token();
+        let (watched, watching) = watch::channel(Vec::new());
+        let config = LinkConfig { poll: self.deps.poll, ..LinkConfig::new(instance.id().clone(), instance.client().clone(), http.clone()) };
+        let deps = LinkDeps {
+            inputs: self.deps.inputs.clone(),
+            watched: watching,
+            previews: self.previews.clone(),
+            rng: Arc::clone(&self.deps.rng),
+            shutdown: stop.clone(),
+        };
+        let link = Link::spawn(config, deps);
+        let executor = Executor::new(ExecutorDeps {
+            http,
+            link: link.clone(),
+            blobs: Arc::clone(&self.deps.vault) as _,
+            outputs: Arc::clone(&self.deps.sink),
+            rng: Arc::clone(&self.deps.rng),
+        });
+        let fetches = Arc::new(Semaphore::new(FETCHES));
+        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop };
+        self.hands.insert(instance.id().clone(), hand);
+    }
+
+    /// Has commands done; each outcome comes back as an input.
+    pub(crate) fn send(&self, commands: Vec<Addressed>) {
+        for command in commands {
+            let Some(hand) = self.hands.get(&command.instance) else {
+                // Commands arise only while an instance answers, so its hand is there.
+                tracing::error!(command = %command.id, instance = %command.instance, "no adapter at hand");
+                continue;
+            };
+            let fetches = matches!(command.command, Command::Collect { .. }).then(|| Arc::clone(&hand.fetches));
+            let work = perform(hand.executor.clone(), command, self.deps.inputs.clone(), fetches);
+            let stop = hand.stop.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = work => {}
+                }
+            });
+        }
+    }
+
+    /// Keeps bytes that are in a run's log.
+    pub(crate) fn keep_blobs(&self, blobs: Vec<(RunId, comfyd_engine::Sha256, Vec<u8>)>) {
+        for (run, hash, bytes) in blobs {
+            self.deps.vault.keep(run, hash, Bytes::from(bytes));
+        }
+    }
+
+    pub(crate) fn forget_run(&self, run: RunId) {
+        self.deps.vault.forget(run);
+    }
+
+    /// Ends links and commands; what runs on the instances goes on there.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+        for hand in std::mem::take(&mut self.hands).into_values() {
+            hand.link.stopped().await;
+        }
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Dispatcher {
+    /// Whoever drops it is gone, and its adapters must not act on.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn perform(executor: Executor, command: Addressed, inputs: mpsc::Sender<Input>, fetches: Option<Arc<Semaphore>>) {
+    let _permit = match fetches {
+        // Closed never: the semaphore is not closed anywhere.
+        Some(fetches) => fetches.acquire_owned().await.ok(),
+        None => None,
+    };
+    let id = command.id.clone();
+    tracing::debug!(command = %id, run = %command.run, instance = %command.instance, "command begins");
+    if let Some(outcome) = executor.perform(command).await {
+        tracing::debug!(command = %id, ?outcome, "command came to");
+        // The core loop ends before its adapters do only when the server stops; the outcome is looked up again then.
+        let _ = inputs.send(Input::Outcome(id, outcome)).await;
+    }
+}
+
+async fn show(mut previews: mpsc::Receiver<Preview>, live: Arc<Live>, stop: CancellationToken) {
+    loop {
+        let preview = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            preview = previews.recv() => preview,
+        };
+        let Some(preview) = preview else { return };
+        live.preview(preview.run, preview.node, preview.media_type, preview.bytes);
+    }
+}

@@ -1,0 +1,13 @@
+//! From a caller's wish to a run's spec: reads, checks, and keeps the bytes that the run will need.
+//!
+//! Invariants: nothing is stored for a wish that is refused, but content-addressed bytes that nobody names; paths are read only under the
+//! allowed roots.
+
+mod durations;
+mod files;
+mod prepare;
+mod types;
+
+pub(crate) use durations::Durations;
+pub(crate) use prepare::{Intake, Rules, fingerprint, new_run_id};
+pub use types::{Execute, Image, Images, Source, Target};

@@ -1,0 +1,261 @@
+//! Makes the spec.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use comfyd_adapters::comfy::ports::Blobs;
+use comfyd_adapters::env::Rng;
+use comfyd_adapters::transport::Address;
+use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
+use comfyd_engine::{
+    ClientId, Idempotency, Input, InstanceId, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Upload, Workload,
+};
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::files;
+use super::{Durations, Execute, Image, Images, Source, Target};
+use crate::core::CoreHandle;
+use crate::problem::Problem;
+use crate::vault::Vault;
+
+/// Graphs up to this size travel in the log.
+const INLINE_BLOB: usize = 256 << 10;
+/// Limits of a request (reliability.md 9).
+const MAX_WORKFLOW: u64 = 16 << 20;
+const MAX_IMAGE: u64 = 64 << 20;
+const MAX_IMAGES: usize = 64;
+const MAX_ALL_IMAGES: u64 = 512 << 20;
+
+/// What callers may do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    /// Where a run goes that names no instance.
+    pub(crate) default_url: Option<String>,
+    /// Hosts that a `url` may name beside loopback; none for any host.
+    pub(crate) url_hosts: Option<Vec<String>>,
+    /// Folders whose files may be read.
+    pub(crate) input_roots: Vec<PathBuf>,
+    /// Folders that copies of outputs may go to.
+    pub(crate) output_roots: Vec<PathBuf>,
+    /// New runs are refused below this much free disk space.
+    pub(crate) min_free: u64,
+}
+
+/// Makes specs.
+pub(crate) struct Intake {
+    pub(crate) rules: Rules,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) durations: Arc<Durations>,
+    pub(crate) store: Arc<crate::store::FileStore>,
+}
+
+/// A spec with the bytes that go into the log beside it.
+pub(crate) struct Prepared {
+    pub(crate) spec: RunSpec,
+    pub(crate) blobs: Vec<(Sha256, Vec<u8>)>,
+}
+
+/// A `UUIDv7` of this time.
+pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
+    let mut random = [0u8; 10];
+    for byte in &mut random {
+        *byte = u8::try_from(rng.below(256)).expect("below 256");
+    }
+    RunId::new(uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
+}
+
+impl Intake {
+    pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
+        self.check_room()?;
+        let (text, file) = self.text(&request.source)?;
+        let mut graph = Graph::parse(&text).map_err(|error| bad_workflow(&error))?;
+        for (target, value) in &request.inputs {
+            set(&mut graph, target, value)?;
+        }
+        let output_dir = request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.output_roots)).transpose()?;
+        let uploads = self.uploads(&graph, request.images).await?;
+        let instance = self.instance(request.target.as_ref(), core).await?;
+        let name = request.name.or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
+        let (hash, blobs) = self.keep(graph.text().as_bytes()).await?;
+        let prompt = PromptSpec { graph: hash, nodes: self.weighed(graph.planned()), outputs: None, uploads };
+        let spec = RunSpec {
+            priority: request.priority,
+            retry_of: request.retry_of,
+            workflow_file: file,
+            output_dir,
+            idempotency: request.idempotency_key.zip(body).map(|(key, body)| Idempotency { key, body }),
+            ..RunSpec::new(&name.chars().take(200).collect::<String>(), instance, Workload::Prompt(prompt))
+        };
+        Ok(Prepared { spec, blobs })
+    }
+
+    pub(crate) fn check_room(&self) -> Result<(), Problem> {
+        let free = self.store.free_bytes().map_err(|error| Problem::internal(format!("the free disk space cannot be read: {error}")))?;
+        if free < self.rules.min_free {
+            let message = format!("only {} MiB are free on the disk of the data directory", free >> 20);
+            let hint = format!("Free disk space: new runs need {} MiB. Runs that exist go on.", self.rules.min_free >> 20);
+            return Err(Problem::new(507, "disk_full", message, hint));
+        }
+        Ok(())
+    }
+
+    fn text(&self, source: &Source) -> Result<(String, Option<String>), Problem> {
+        match source {
+            Source::Inline { text, file } => Ok((text.clone(), file.clone())),
+            Source::File(path) => {
+                let bytes = files::read("workflow_file", path, &self.rules.input_roots, MAX_WORKFLOW)?;
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    Problem::invalid("workflow_not_text", format!("workflow_file: {} is not UTF-8 text", path.display()), "Give a workflow in API format (JSON).")
+                })?;
+                Ok((text, Some(path.display().to_string())))
+            }
+        }
+    }
+
+    async fn uploads(&self, graph: &Graph, images: Images) -> Result<Vec<Upload>, Problem> {
+        // Files are named by their number, as two may have one name.
+        let (wanted, given): (GraphImages, Vec<Image>) = match images {
+            Images::InOrder(images) => (GraphImages::List((0..images.len()).map(|n| n.to_string()).collect()), images),
+            Images::ByNode(map) => {
+                let nodes = map.keys().enumerate().map(|(n, node)| (node.clone(), n.to_string())).collect();
+                (GraphImages::ByNode(nodes), map.into_values().collect())
+            }
+        };
+        if given.is_empty() {
+            return Ok(vec![]);
+        }
+        if given.len() > MAX_IMAGES {
+            return Err(Problem::new(413, "too_many_images", format!("input_images: {} files", given.len()), format!("Send at most {MAX_IMAGES}.")));
+        }
+        let assigned = graph.assign_images(&wanted).map_err(|error| bad_workflow(&error))?;
+        let mut total = 0;
+        let mut uploads = Vec::new();
+        for assigned in assigned {
+            let image = assigned.file.parse::<usize>().ok().and_then(|n| given.get(n));
+            let image = image.ok_or_else(|| Problem::internal("an assigned image was not given"))?;
+            let bytes = self.image_bytes(image)?;
+            total += bytes.len() as u64;
+            if total > MAX_ALL_IMAGES {
+                return Err(Problem::new(413, "images_too_large", "input_images: more than 512 MiB in all", "Send fewer or smaller files."));
+            }
+            let blob = self.vault.put(bytes).await.map_err(|error| Problem::internal(format!("an input file cannot be stored: {error}")))?;
+            uploads.push(Upload { blob, node: assigned.node, input: assigned.input, file_name: base_name(&name_of(image)) });
+        }
+        Ok(uploads)
+    }
+
+    fn image_bytes(&self, image: &Image) -> Result<Bytes, Problem> {
+        match image {
+            Image::File(path) => files::read("input_images", path, &self.rules.input_roots, MAX_IMAGE).map(Bytes::from),
+            Image::Bytes { name, bytes } if bytes.len() as u64 > MAX_IMAGE => {
+                Err(Problem::new(413, "file_too_large", format!("input_images: {name} is larger than 64 MiB"), "Use a smaller file."))
+            }
+            Image::Bytes { bytes, .. } => Ok(bytes.clone()),
+        }
+    }
+
+    async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
+        let url = match (target, &self.rules.default_url) {
+            (Some(Target::Instance(id)), _) => return Ok(id.clone()),
+            (Some(Target::Url(url)), _) => url,
+            (None, Some(url)) => url,
+            (None, None) => {
+                return Err(Problem::invalid("no_instance", "the request names no instance", "Give `url`, such as http://127.0.0.1:8188."));
+            }
+        };
+        let address = Address::parse(url).map_err(|error| Problem::invalid(error.code(), format!("url: failed to {error}"), error.hint()))?;
+        let listed = self.rules.url_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|host| host == address.host()));
+        let loopback = address.host() == "localhost" || address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let default = self.rules.default_url.as_deref() == Some(url);
+        if !(listed || loopback || default) {
+            let message = format!("url: {} is neither loopback nor an allowed host", address.host());
+            return Err(Problem::new(403, "host_not_allowed", message, "Add the host to server.url_hosts, or use an SSH connection."));
+        }
+        let instance = address.instance_id();
+        let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
+        let input = Input::AddInstance { instance: instance.clone(), client, url: address.to_string() };
+        core.ask(input).await.map_err(Problem::from)?;
+        Ok(instance)
+    }
+
+    /// Small bytes go into the log, large ones into a file that is synced before the log names it.
+    async fn keep(&self, bytes: &[u8]) -> Result<(Sha256, Vec<(Sha256, Vec<u8>)>), Problem> {
+        if bytes.len() <= INLINE_BLOB {
+            let hash = sha256(bytes);
+            return Ok((hash.clone(), vec![(hash, bytes.to_vec())]));
+        }
+        let stored = self.vault.put(Bytes::copy_from_slice(bytes)).await;
+        stored.map(|hash| (hash, vec![])).map_err(|error| Problem::internal(format!("the workflow cannot be stored: {error}")))
+    }
+
+    fn weighed(&self, mut nodes: Vec<PlannedNode>) -> Vec<PlannedNode> {
+        for node in &mut nodes {
+            node.expected_ms = self.durations.of(&node.class);
+        }
+        nodes
+    }
+}
+
+/// The hash of everything in a request that makes it that request and no other.
+pub(crate) fn fingerprint(request: &Execute) -> Sha256 {
+    let Execute { source, target, inputs, images, name, output_dir, priority, retry_of, idempotency_key: _ } = request;
+    let mut hasher = Hasher::new();
+    // The texts are only compared with others of this program's making.
+    let images = match images {
+        Images::InOrder(images) => images.iter().map(image_print).collect::<Vec<_>>(),
+        Images::ByNode(map) => map.iter().map(|(node, image)| format!("{node:?}:{}", image_print(image))).collect(),
+    };
+    hasher.update(format!("{source:?}\n{target:?}\n{inputs:?}\n{images:?}\n{name:?}\n{output_dir:?}\n{priority}\n{retry_of:?}"));
+    hex(&hasher.finalize())
+}
+
+fn image_print(image: &Image) -> String {
+    match image {
+        Image::File(path) => format!("file {path:?}"),
+        Image::Bytes { name, bytes } => format!("bytes {name:?} {}", sha256(bytes)),
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
+    hex(&Hasher::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> Sha256 {
+    let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.parse().expect("a digest is 64 hex digits")
+}
+
+fn name_of(image: &Image) -> String {
+    match image {
+        Image::File(path) => path.display().to_string(),
+        Image::Bytes { name, .. } => name.clone(),
+    }
+}
+
+fn stem(file: &str) -> String {
+    let base = base_name(file);
+    base.strip_suffix(".json").unwrap_or(&base).to_owned()
+}
+
+fn base_name(file: &str) -> String {
+    file.rsplit(['/', '\\']).next().unwrap_or(file).to_owned()
+}
+
+/// Sets `NODE.INPUT`: the longest beginning that names a node is the node, as ids and titles may hold dots.
+fn set(graph: &mut Graph, target: &str, value: &str) -> Result<(), Problem> {
+    let nodes = graph.planned();
+    let is_node = |name: &str| nodes.iter().any(|node| node.id.as_str() == name || node.title.as_deref() == Some(name));
+    let dots: Vec<usize> = target.match_indices('.').map(|(at, _)| at).collect();
+    let at = dots.iter().rev().find(|at| is_node(&target[..**at])).or_else(|| dots.last()).copied();
+    let Some(at) = at else {
+        return Err(Problem::invalid("input_name", format!("inputs: `{target}` is not NODE.INPUT"), "Write for example 3.seed, or \"KSampler.seed\" with the node's title."));
+    };
+    graph.set(&target[..at], &target[at + 1..], value).map_err(|error| bad_workflow(&error))
+}
+
+fn bad_workflow(error: &WorkflowError) -> Problem {
+    let too_large = error.code() == "workflow_too_large";
+    Problem::new(if too_large { 413 } else { 400 }, error.code(), error.to_string(), error.hint())
+}

@@ -1,0 +1,19 @@
+//! The comfyd server: the core loop around the engine, the log on disk, the HTTP API and the command line.
+
+pub mod api;
+pub mod app;
+mod assembly;
+mod canonical;
+pub mod cli;
+pub mod core;
+mod dispatch;
+mod history;
+mod intake;
+pub mod live;
+mod offload;
+mod outputs;
+pub mod problem;
+pub mod server;
+pub mod store;
+pub mod testing;
+mod vault;

@@ -1,0 +1,325 @@
+//! Outputs on disk: in the making as `<n>.part`, whole as `<n>-<slug>.<ending>`.
+//!
+//! Invariants: a file with a final name is complete, hashed and synced, and never replaced; names are ours, what the instance calls a file is
+//! only a label; the folder lies below the data directory.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use comfyd_adapters::comfy::ports::{OutputSink, PartFile};
+use comfyd_adapters::sniff::sniff;
+use comfyd_engine::{RunId, SavedFile};
+use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256 as Hasher};
+
+use crate::live::Live;
+use crate::offload::Offload;
+use crate::store::{Disk, DiskFile, Replace};
+
+/// The folder of a run's outputs.
+pub(crate) fn folder(root: &Path, run: RunId) -> PathBuf {
+    root.join("runs").join(run.to_string()).join("outputs")
+}
+
+/// The outputs of one data directory.
+pub(crate) struct OutputFolder {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+    offload: Offload,
+    live: Arc<Live>,
+    busy: Arc<Busy>,
+}
+
+/// The outputs in the making, so that no two tasks write one file.
+#[derive(Default)]
+struct Busy(Mutex<BTreeSet<(RunId, u32)>>);
+
+/// One of them; free again when dropped.
+struct Claim {
+    busy: Arc<Busy>,
+    key: (RunId, u32),
+}
+
+impl Claim {
+    fn new(busy: &Arc<Busy>, key: (RunId, u32)) -> io::Result<Self> {
+        let free = busy.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        if free { Ok(Self { busy: Arc::clone(busy), key }) } else { Err(io::Error::other("this output is being fetched already")) }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.busy.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl OutputFolder {
+    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, offload: Offload, live: Arc<Live>) -> Self {
+        Self { root, disk, offload, live, busy: Arc::default() }
+    }
+}
+
+impl OutputSink for OutputFolder {
+    fn open(&self, run: RunId, n: u32, label: &str) -> BoxFuture<'_, io::Result<Box<dyn PartFile>>> {
+        let place = Place::new(&folder(&self.root, run), n, label);
+        let (disk, offload) = (Arc::clone(&self.disk), self.offload);
+        let copy_to = self.live.view(run).and_then(|view| view.output_dir.clone()).map(PathBuf::from);
+        let claim = Claim::new(&self.busy, (run, n));
+        Box::pin(async move {
+            let claim = claim?;
+            let part = offload.run(move || Part::open(disk, place)).await?;
+            Ok(Box::new(OffloadedPart { part: Some(part), offload, copy_to, _claim: claim }) as Box<dyn PartFile>)
+        })
+    }
+}
+
+/// The names of one output.
+#[derive(Clone, Debug)]
+struct Place {
+    folder: PathBuf,
+    part: PathBuf,
+    etag: PathBuf,
+    name: String,
+}
+
+impl Place {
+    fn new(folder: &Path, n: u32, label: &str) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            part: folder.join(format!("{n}.part")),
+            etag: folder.join(format!("{n}.part.etag")),
+            name: local_name(n, label),
+        }
+    }
+
+    fn whole(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+}
+
+/// `<n>-<slug>.<ending>` of what the instance calls the file: letters, digits, `_` and `-` stay.
+fn local_name(n: u32, label: &str) -> String {
+    let base = label.rsplit(['/', '\\']).next().unwrap_or_default();
+    let (stem, ending) = match base.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() => (stem, ending),
+        Some(_) | None => (base, ""),
+    };
+    let plain = |text: &str, most: usize| -> String {
+        let mapped = text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' });
+        mapped.take(most).collect::<String>().trim_matches('-').to_owned()
+    };
+    let (stem, ending) = (plain(stem, 80), plain(ending, 10).to_ascii_lowercase());
+    let stem = if stem.is_empty() { "output".to_owned() } else { stem };
+    if ending.is_empty() { format!("{n}-{stem}") } else { format!("{n}-{stem}.{ending}") }
+}
+
+/// How many of the first bytes tell the media type.
+const HEAD: usize = 512;
+/// Files are read back in pieces of this size.
+const PIECE: u64 = 1 << 20;
+
+/// A file in the making.
+struct Part {
+    disk: Arc<dyn Disk>,
+    place: Place,
+    file: Option<Box<dyn DiskFile>>,
+    hasher: Hasher,
+    head: Vec<u8>,
+    length: u64,
+    etag: Option<String>,
+}
+
+impl Part {
+    /// Takes up what an earlier try left: a part, or the whole file if only its record was lost.
+    fn open(disk: Arc<dyn Disk>, place: Place) -> io::Result<Self> {
+        disk.create_dir_all(&place.folder)?;
+        let mut part =
+            Self { disk, place, file: None, hasher: Hasher::new(), head: Vec::new(), length: 0, etag: None };
+        let whole = part.place.whole();
+        if part.disk.len(&whole)?.is_some() {
+            // Renamed before its record was on disk: it cannot be told apart from a file of other bytes, so it is fetched again.
+            part.disk.remove(&whole)?;
+        }
+        if part.disk.len(&part.place.part)?.is_none() {
+            return Ok(part);
+        }
+        part.etag = match part.disk.read(&part.place.etag, 1024) {
+            Ok(bytes) => String::from_utf8(bytes).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if part.etag.is_none() {
+            // Bytes of an unknown version cannot be gone on with.
+            part.disk.remove(&part.place.part)?;
+            return Ok(part);
+        }
+        loop {
+            let piece = part.disk.read_at(&part.place.part, part.length, PIECE)?;
+            if piece.is_empty() {
+                break;
+            }
+            part.take(&piece);
+        }
+        part.file = Some(part.disk.open_append(&part.place.part)?);
+        Ok(part)
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let room = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(self.disk.create_new(&self.place.part)?);
+        }
+        let file = self.file.as_mut().expect("opened above");
+        file.append(bytes)?;
+        self.take(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self, etag: Option<String>) -> io::Result<()> {
+        self.file = None;
+        for path in [&self.place.part, &self.place.etag] {
+            if self.disk.len(path)?.is_some() {
+                self.disk.remove(path)?;
+            }
+        }
+        (self.hasher, self.head, self.length) = (Hasher::new(), Vec::new(), 0);
+        if let Some(etag) = &etag {
+            self.disk.create_new(&self.place.etag)?.append(etag.as_bytes())?;
+        }
+        self.etag = etag;
+        Ok(())
+    }
+
+    /// Sync, rename without replacing, sync of the folder: only then may the record be written.
+    fn finish(mut self, copy_to: Option<&Path>) -> io::Result<SavedFile> {
+        if self.file.is_none() {
+            self.file = Some(self.disk.create_new(&self.place.part)?);
+        }
+        let mut file = self.file.take().expect("opened above");
+        file.sync()?;
+        drop(file);
+        self.disk.rename(&self.place.part, &self.place.whole(), Replace::No)?;
+        if self.disk.len(&self.place.etag)?.is_some() {
+            self.disk.remove(&self.place.etag)?;
+        }
+        // A new folder's own name is in its parents.
+        let parents = self.place.folder.ancestors().take(3);
+        parents.map(|folder| self.disk.sync_dir(folder)).collect::<io::Result<()>>()?;
+        let copied = copy_to.map(|folder| copy(&self.place.whole(), folder, &self.place.name));
+        let (copied_to, copy_problem) = match copied {
+            None => (None, None),
+            Some(Ok(path)) => (Some(path.display().to_string()), None),
+            Some(Err(error)) => (None, Some(format!("{} was not copied to the output folder: {error}", self.place.name))),
+        };
+        let digest: String = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(SavedFile {
+            name: self.place.name,
+            size: self.length,
+            sha256: digest.parse().expect("a digest is 64 hex digits"),
+            media_type: sniff(&self.head).map(str::to_owned),
+            copied_to,
+            copy_problem,
+        })
+    }
+}
+
+/// Puts a copy into the user's folder, under a name that is free there.
+fn copy(whole: &Path, folder: &Path, name: &str) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let label = name.split_once('-').map_or(name, |(_, label)| label);
+    let (stem, ending) = label.rsplit_once('.').map_or((label, String::new()), |(stem, ending)| (stem, format!(".{ending}")));
+    for n in 0u32.. {
+        let path = folder.join(if n == 0 { label.to_owned() } else { format!("{stem}-{n}{ending}") });
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(mut to) => {
+                io::copy(&mut File::open(whole)?, &mut to)?;
+                to.sync_all()?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("a folder holds fewer files than there are numbers")
+}
+
+/// A part whose file work runs where it may block.
+struct OffloadedPart {
+    part: Option<Part>,
+    offload: Offload,
+    copy_to: Option<PathBuf>,
+    _claim: Claim,
+}
+
+impl OffloadedPart {
+    async fn with<T: Send + 'static>(&mut self, work: impl FnOnce(&mut Part) -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let mut part = self.part.take().ok_or_else(|| io::Error::other("an earlier write of this output was cut off"))?;
+        let (part, done) = self
+            .offload
+            .run(move || {
+                let done = work(&mut part);
+                (part, done)
+            })
+            .await;
+        self.part = Some(part);
+        done
+    }
+}
+
+impl PartFile for OffloadedPart {
+    fn offset(&self) -> u64 {
+        self.part.as_ref().map_or(0, |part| part.length)
+    }
+
+    fn etag(&self) -> Option<String> {
+        self.part.as_ref().and_then(|part| part.etag.clone())
+    }
+
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(self.with(move |part| part.write(&bytes)))
+    }
+
+    fn restart(&mut self, etag: Option<String>) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(self.with(move |part| part.restart(etag)))
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, io::Result<SavedFile>> {
+        let Self { part, offload, copy_to, _claim } = *self;
+        Box::pin(async move {
+            let part = part.ok_or_else(|| io::Error::other("an earlier write of this output was cut off"))?;
+            let saved = offload.run(move || part.finish(copy_to.as_deref())).await;
+            drop(_claim);
+            saved
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_names_are_ours_whatever_the_label() {
+        let is = |label: &str, name: &str| assert_eq!(local_name(3, label), name, "{label:?}");
+        is("ComfyUI_00001_.png", "3-ComfyUI_00001_.png");
+        is("../../.ssh/authorized_keys", "3-authorized_keys");
+        is("/etc/passwd", "3-passwd");
+        is("..", "3-output");
+        is("", "3-output");
+        is("a\\b\\c.PNG", "3-c.png");
+        is("x\0y\n.mp4", "3-x-y.mp4");
+        is("\u{202e}gnp.exe", "3-gnp.exe");
+        is(&"a".repeat(300), &format!("3-{}", "a".repeat(80)));
+        is(".hidden", "3-hidden");
+    }
+}

@@ -1,0 +1,92 @@
+//! Errors for people and programs: a stable code, what happened, what to do.
+
+use comfyd_engine::{Refusal, RunId, Status};
+use serde::Serialize;
+
+use crate::core::AskError;
+
+/// Why a request was not done. Its `status` is the HTTP status code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// The HTTP status code.
+    #[serde(skip)]
+    pub status: u16,
+    /// A stable name in snake_case.
+    pub code: String,
+    /// What happened; names the field and the value.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Everything else that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this status and code.
+    pub fn new(status: u16, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), message: message.into(), hint: hint.into(), details: None }
+    }
+
+    /// Something in the request is wrong.
+    pub fn invalid(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(400, code, message, hint)
+    }
+
+    /// There is no such run.
+    pub fn unknown_run(name: &str) -> Self {
+        let name: String = name.chars().take(120).collect();
+        Self::new(404, "unknown_run", format!("there is no run `{name}`"), "List the runs with `comfyd runs`.")
+    }
+
+    /// The run has ended.
+    pub fn already_settled(run: RunId, status: Status) -> Self {
+        let status = status.as_str();
+        Self::new(409, "already_settled", format!("run {run} has already ended: {status}"), "Nothing is left to stop; start a new run.")
+    }
+
+    /// The server cannot do it now.
+    pub fn unavailable(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(503, code, message, hint)
+    }
+
+    /// Something here is broken.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "internal", message, "Look at the server's log.")
+    }
+
+    /// The same with more details.
+    #[must_use]
+    pub fn with_details(self, details: impl Into<String>) -> Self {
+        Self { details: Some(details.into()), ..self }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused(refusal) => refused(&refusal),
+            AskError::NotStored { why, disk_full: true } => {
+                Self::new(507, "disk_full", format!("the log could not be written: {why}"), "Free disk space; nothing was started.")
+            }
+            AskError::NotStored { why, disk_full: false } => {
+                Self::unavailable("not_stored", format!("the log could not be written: {why}"), "Nothing was started. Try again; look at the disk.")
+            }
+            AskError::Busy => Self::unavailable("busy", "too many requests wait already", "Try again in a second."),
+            AskError::Stopping => Self::unavailable("stopping", "the server is stopping", "Try again when it is up."),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let message = format!("failed to {refusal}");
+    match refusal {
+        Refusal::UnknownRun(run) => Problem::unknown_run(&run.to_string()),
+        Refusal::Exists(_) => Problem::new(409, "exists", message, "Ask again: another id is drawn."),
+        Refusal::UnknownInstance(_) => Problem::new(404, "unknown_instance", message, "Give a `url`, or add the instance first."),
+        Refusal::AlreadySettled(run) => Problem::new(409, "already_settled", format!("run {run} has already ended"), "Start a new run."),
+        Refusal::NotInDoubt(_) => Problem::new(409, "not_in_doubt", message, "Wait, or cancel it and start a new run."),
+        Refusal::TooManyRuns { .. } => Problem::new(429, "too_many_runs", message, "Wait until some have ended."),
+    }
+}

@@ -1,0 +1,180 @@
+//! Who runs the journal and the scribe: two threads, or the caller.
+//!
+//! Invariants: one order of jobs; the queues are bounded; the lock of the data directory is held until both have ended.
+//! Absent: any difference in what is done.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::disk::LockGuard;
+use super::health::{Health, Shared};
+use super::journal::{Job, Journal, Work};
+use super::scribe::Scribe;
+use super::types::OpenError;
+
+/// Pieces of work between journal and scribe: a few batches, so that the journal is slowed rather than memory filled.
+const SCRIBE_QUEUE: usize = 64;
+
+/// How many ticks long an idle journal sleeps: the free room is looked at that often.
+const IDLE_TICKS: u32 = 10;
+
+/// The store is shut down.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+/// The two writers and what runs them.
+#[derive(Debug)]
+pub(crate) enum Drive {
+    /// Each on a thread of its own.
+    Threads(Threads),
+    /// Both on the caller's.
+    Inline(Box<Mutex<(Journal, Scribe)>>),
+}
+
+type Ticket = (Job, Option<OwnedSemaphorePermit>);
+
+/// Two running threads.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    jobs: Mutex<Option<Sender<Ticket>>>,
+    room: Arc<Semaphore>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drive {
+    pub(crate) fn inline(journal: Journal, scribe: Scribe) -> Self {
+        Self::Inline(Box::new(Mutex::new((journal, scribe))))
+    }
+
+    pub(crate) fn threads(
+        shared: &Arc<Shared>,
+        lock: &Arc<dyn LockGuard>,
+        journal: Journal,
+        scribe: Scribe,
+    ) -> Result<Self, OpenError> {
+        let (jobs, waiting) = channel();
+        let (work, todo) = sync_channel(SCRIBE_QUEUE);
+        let tick = shared.options.tick;
+        let alarm = |who| Alarm { who, shared: shared.clone(), _lock: lock.clone() };
+        let (journal_alarm, scribe_alarm) = (alarm("journal"), alarm("scribe"));
+        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let scribe = spawn("comfyd-scribe").spawn(move || {
+            let _alarm = scribe_alarm;
+            write(scribe, &todo, tick);
+        });
+        let journal = spawn("comfyd-journal").spawn(move || {
+            let _alarm = journal_alarm;
+            record(journal, &waiting, &work, tick);
+        });
+        Ok(Self::Threads(Threads {
+            jobs: Mutex::new(Some(jobs)),
+            room: Arc::new(Semaphore::new(shared.options.queue)),
+            running: Mutex::new(vec![scribe.map_err(OpenError::Thread)?, journal.map_err(OpenError::Thread)?]),
+        }))
+    }
+
+    /// Hands a job over, waiting for room in the queue.
+    pub(crate) async fn submit(&self, job: Job) -> Result<(), Stopped> {
+        match self {
+            Self::Threads(threads) => {
+                let permit = threads.room.clone().acquire_owned().await.map_err(|_| Stopped)?;
+                threads.send((job, Some(permit)))
+            }
+            Self::Inline(parts) => {
+                step(parts, job);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands a job over that needs no room: at most one of the kind is under way.
+    pub(crate) fn nudge(&self, job: Job) -> Result<(), Stopped> {
+        match self {
+            Self::Threads(threads) => threads.send((job, None)),
+            Self::Inline(parts) => {
+                step(parts, job);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the threads end; what they still have to do they do.
+    pub(crate) fn close(&self) -> Vec<JoinHandle<()>> {
+        match self {
+            Self::Threads(threads) => {
+                threads.room.close();
+                drop(threads.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+                std::mem::take(&mut *threads.running.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Self::Inline(_) => Vec::new(),
+        }
+    }
+}
+
+impl Threads {
+    fn send(&self, ticket: Ticket) -> Result<(), Stopped> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().ok_or(Stopped)?.send(ticket).map_err(|_| Stopped)
+    }
+}
+
+fn step(parts: &Mutex<(Journal, Scribe)>, job: Job) {
+    let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+    let (journal, scribe) = &mut *parts;
+    journal.handle(job, &mut |work| scribe.handle(work));
+}
+
+/// The journal's thread.
+fn record(mut journal: Journal, jobs: &Receiver<Ticket>, work: &SyncSender<Work>, tick: Duration) {
+    // A scribe that is gone has set the store read-only; its share is written when the store opens again.
+    let mut pass = |piece| drop(work.send(piece));
+    let mut last = Instant::now();
+    loop {
+        let wait = if journal.is_waiting() { tick } else { tick * IDLE_TICKS };
+        match jobs.recv_timeout(wait.saturating_sub(last.elapsed())) {
+            Ok((job, _permit)) => journal.handle(job, &mut pass),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return journal.handle(Job::Tick, &mut pass),
+        }
+        if last.elapsed() >= tick {
+            last = Instant::now();
+            journal.handle(Job::Tick, &mut pass);
+        }
+    }
+}
+
+/// The scribe's thread.
+fn write(mut scribe: Scribe, work: &Receiver<Work>, tick: Duration) {
+    let mut last = Instant::now();
+    loop {
+        let wait = if scribe.is_waiting() { tick.saturating_sub(last.elapsed()) } else { tick * IDLE_TICKS };
+        match work.recv_timeout(wait) {
+            Ok(piece) => scribe.handle(piece),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return scribe.handle(Work::Tick),
+        }
+        if last.elapsed() >= tick {
+            last = Instant::now();
+            scribe.handle(Work::Tick);
+        }
+    }
+}
+
+/// Makes the store read-only if its thread panics.
+struct Alarm {
+    who: &'static str,
+    shared: Arc<Shared>,
+    _lock: Arc<dyn LockGuard>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.set_health(Health::ReadOnly { why: format!("the {} thread panicked", self.who) });
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The store's face: what the core loop, the API and the command line call.
+//!
+//! Invariants: an answer to an append comes after its sync if one was asked for. Absent: work; see `journal` and `scribe`.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfyd_engine::journal::scan::{Rule, Verdict, scan_with};
+use comfyd_engine::{Seq, Sha256, StreamId};
+use tokio::sync::{oneshot, watch};
+
+use super::blobs::{self, BlobError};
+use super::disk::{Disk, LockGuard};
+use super::drive::{Drive, Stopped};
+use super::health::{Health, Shared, Wanted};
+use super::journal::{Job, Journal};
+use super::log_file::READ_LIMIT;
+use super::recover::{self, Recovered};
+use super::scribe::Scribe;
+use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync};
+use super::{attempts, guard, snapshot};
+
+/// Limits of a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A journal file of this length gets a successor.
+    pub rotate_at: u64,
+    /// Room set aside before the journal's end, in these steps.
+    pub preallocate: u64,
+    /// Bytes that may be written without a sync.
+    pub max_unsynced: usize,
+    /// Logs of streams open at once.
+    pub max_open: usize,
+    /// Logs of streams whose end is remembered.
+    pub max_known: usize,
+    /// Snapshots that may wait.
+    pub max_snapshots: usize,
+    /// A stream's log of this length takes only endings.
+    pub max_log: u64,
+    /// Bytes that may wait for room in the logs of streams.
+    pub max_backlog: u64,
+    /// Room kept for endings.
+    pub reserve: u64,
+    /// With less room than this the store is degraded.
+    pub min_free: u64,
+    /// How long anything written may stay without a sync, at most twice this.
+    pub tick: Duration,
+    /// Jobs that may wait for the journal.
+    pub queue: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rotate_at: 64 << 20,
+            preallocate: 4 << 20,
+            max_unsynced: 8 << 20,
+            max_open: 64,
+            max_known: 4096,
+            max_snapshots: 16_384,
+            max_log: 256 << 20,
+            max_backlog: 64 << 20,
+            reserve: 8 << 20,
+            min_free: 512 << 20,
+            tick: Duration::from_millis(500),
+            // The core loop has one append under way; the rest are reads.
+            queue: 256,
+        }
+    }
+}
+
+/// The event log in one data directory.
+///
+/// ```
+/// # use comfyd_server::store::*;
+/// # use comfyd_engine::Seq;
+/// # use std::{path::Path, sync::Arc};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let disk = Arc::new(SimDisk::new(1));
+/// let (store, _) = FileStore::inline(Path::new("/data"), disk, Options::default())?;
+/// let stream = "instance/gpu-a".parse()?;
+/// let append = Append { stream, expected: Seq(0), payloads: vec![b"a fact".to_vec()], class: Class::Ordinary };
+/// store.append_all(vec![append.clone()], Sync::Now).await?;
+/// assert_eq!(store.read(&append.stream, Seq(0)).await?.records, [(Seq(1), b"a fact".to_vec())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FileStore {
+    shared: Arc<Shared>,
+    drive: Drive,
+    _lock: Arc<dyn LockGuard>,
+}
+
+impl FileStore {
+    /// Opens a data directory, with two threads of its own. Blocks while it recovers.
+    ///
+    /// # Errors
+    /// Somebody else has it, it is not ours alone, it is newer, or it cannot be read.
+    pub fn open(root: &Path, disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Recovered), OpenError> {
+        Self::start(root, disk, options, Drive::threads)
+    }
+
+    /// Opens a data directory without threads: everything happens inside the calls, and time passes by [`Self::tick`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn inline(root: &Path, disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Recovered), OpenError> {
+        Self::start(root, disk, options, |_, _, journal, scribe| Ok(Drive::inline(journal, scribe)))
+    }
+
+    fn start(
+        root: &Path,
+        disk: Arc<dyn Disk>,
+        options: Options,
+        drive: impl FnOnce(&Arc<Shared>, &Arc<dyn LockGuard>, Journal, Scribe) -> Result<Drive, OpenError>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let shared = Arc::new(Shared::new(disk, root, options));
+        let lock = guard::enter(&*shared.disk, &shared.layout)?;
+        let (recovered, log, tips) = recover::recover(&shared)?;
+        let journal = Journal::new(shared.clone(), log, tips);
+        let drive = drive(&shared, &lock, journal, Scribe::new(shared.clone()))?;
+        Ok((Self { shared, drive, _lock: lock }, recovered))
+    }
+
+    /// Stores a batch over several streams: all of it or nothing.
+    ///
+    /// # Errors
+    /// Nothing of the batch is stored; everything acknowledged before still is.
+    pub async fn append_all(&self, batch: Vec<Append>, sync: Sync) -> Result<(), AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.drive.submit(Job::Append { batch, sync, reply }).await.map_err(|Stopped| AppendError::Stopped)?;
+        answer.await.unwrap_or(Err(AppendError::Stopped))
+    }
+
+    /// Keeps a snapshot for writing: `json` is the canonical object of the view after record `seq`, which has been
+    /// appended, without `log_len` and `chain`. A later one of the same stream replaces one that still waits.
+    pub fn snapshot(&self, stream: &StreamId, seq: Seq, json: String) {
+        if self.shared.want_snapshot(stream, Wanted { seq, json }) {
+            // After the end there is nothing to write any more.
+            let _ = self.drive.nudge(Job::Snapshots);
+        }
+    }
+
+    /// The records of a stream after `after`, with everything acknowledged so far.
+    ///
+    /// # Errors
+    /// The file cannot be read. Damage is no error: it is in the answer, and quarantines the stream.
+    pub async fn read(&self, stream: &StreamId, after: Seq) -> Result<StreamRecords, ReadError> {
+        loop {
+            let end = self.end(stream).await?;
+            let (shared, id) = (self.shared.clone(), stream.clone());
+            let (records, torn) = self.blocking(move || read_stream(&shared, &id, after, end)).await?;
+            // The scribe may have begun to write this log just now; then it says how far it is.
+            if !torn || end.is_some() || self.end(stream).await?.is_none() {
+                if let Some(damaged) = &records.damaged {
+                    self.shared.quarantine(stream, damaged.why.clone());
+                }
+                return Ok(records);
+            }
+        }
+    }
+
+    async fn end(&self, stream: &StreamId) -> Result<Option<u64>, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::End { stream: stream.clone(), reply };
+        self.drive.submit(job).await.map_err(|Stopped| ReadError::Stopped)?;
+        answer.await.map_err(|_| ReadError::Stopped)?.map_err(ReadError::NotDurable)
+    }
+
+    /// The text of a stream's `state.json`; nothing if there is none, or it is torn.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn state_json(&self, stream: &StreamId) -> Result<Option<String>, ReadError> {
+        let (shared, path) = (self.shared.clone(), self.shared.layout.state(stream));
+        self.blocking(move || match shared.disk.read(&path, READ_LIMIT) {
+            Ok(bytes) => Ok(snapshot::head(&bytes).and_then(|_| String::from_utf8(bytes).ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ReadError::Read { path, source }),
+        })
+        .await
+    }
+
+    /// All streams with anything in them, sorted.
+    pub async fn known_streams(&self) -> Vec<StreamId> {
+        // What cannot be made durable is not lost, only not listed yet.
+        let _ = self.flush().await;
+        let shared = self.shared.clone();
+        self.blocking(move || {
+            let (disk, layout) = (&shared.disk, &shared.layout);
+            let list = |kind: &str, dir: &Path| {
+                let names = disk.list(dir).unwrap_or_default();
+                names.iter().filter_map(|name| format!("{kind}/{name}").parse::<StreamId>().ok()).collect::<Vec<_>>()
+            };
+            let mut streams = list("run", &layout.runs());
+            streams.extend(list("instance", &layout.instances()));
+            streams.sort();
+            streams
+        })
+        .await
+    }
+
+    /// The bytes of a stream's log, with everything acknowledged so far.
+    ///
+    /// # Errors
+    /// The file cannot be read, or not everything is durable.
+    pub async fn raw_log(&self, stream: &StreamId) -> Result<Vec<u8>, ReadError> {
+        self.flush().await.map_err(ReadError::NotDurable)?;
+        let (shared, path) = (self.shared.clone(), self.shared.layout.events(stream));
+        let limit = self.shared.options.max_log.saturating_mul(2);
+        self.blocking(move || shared.disk.read(&path, limit).map_err(|source| ReadError::Read { path, source })).await
+    }
+
+    /// Makes everything durable, in the streams' logs too.
+    ///
+    /// # Errors
+    /// Not everything is.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        let (reply, answer) = oneshot::channel();
+        self.drive.submit(Job::Flush { reply }).await.map_err(|Stopped| FlushError::Stopped)?;
+        answer.await.unwrap_or(Err(FlushError::Stopped))
+    }
+
+    /// Makes everything durable, leaves an empty journal and ends the threads. Calls after that fail.
+    ///
+    /// # Errors
+    /// Not everything is durable; what was acknowledged still is.
+    pub async fn shutdown(&self) -> Result<(), FlushError> {
+        let (reply, answer) = oneshot::channel();
+        self.drive.submit(Job::Shutdown { reply }).await.map_err(|Stopped| FlushError::Stopped)?;
+        let answer = answer.await.unwrap_or(Err(FlushError::Stopped));
+        let running = self.drive.close();
+        if !running.is_empty() {
+            // A thread that panicked has made the store read-only; there is nothing to add.
+            let join = move || running.into_iter().for_each(|thread| drop(thread.join()));
+            let _ = tokio::task::spawn_blocking(join).await;
+        }
+        answer
+    }
+
+    /// How the store is.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Follows how the store is.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.shared.watch()
+    }
+
+    /// Bytes that may still be written.
+    ///
+    /// # Errors
+    /// That cannot be found out.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        self.shared.disk.free_bytes(self.shared.layout.root())
+    }
+
+    /// The reason why a stream may only be read, if so.
+    pub fn quarantined(&self, stream: &StreamId) -> Option<String> {
+        self.shared.quarantined(stream)
+    }
+
+    /// Lets time pass: syncs what waits, looks at the free room. The threads do that by themselves.
+    pub fn tick(&self) {
+        // After the end there is nothing to do any more.
+        let _ = self.drive.nudge(Job::Tick);
+    }
+
+    /// Notes that a stream's log is about to be replayed; the second time without [`Self::end_replay`] quarantines it.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn begin_replay(&self, stream: &StreamId) -> io::Result<()> {
+        attempts::begin(&*self.shared.disk, &self.shared.layout, stream)
+    }
+
+    /// Notes that the replay went well.
+    ///
+    /// # Errors
+    /// The note cannot be removed.
+    pub fn end_replay(&self, stream: &StreamId) -> io::Result<()> {
+        attempts::end(&*self.shared.disk, &self.shared.layout, stream)
+    }
+
+    /// Stores a blob; it is durable when this returns.
+    ///
+    /// # Errors
+    /// It is not.
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<Sha256, BlobError> {
+        let shared = self.shared.clone();
+        self.blocking(move || blobs::put(&*shared.disk, &shared.layout, &bytes)).await
+    }
+
+    /// Reads a blob; nothing if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or its bytes have changed.
+    pub async fn get_blob(&self, sha: &Sha256) -> Result<Option<Vec<u8>>, BlobError> {
+        let (shared, sha) = (self.shared.clone(), sha.clone());
+        self.blocking(move || blobs::get(&*shared.disk, &shared.layout, &sha)).await
+    }
+
+    /// Runs file work where it may block.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match &self.drive {
+            Drive::Threads(_) => match tokio::task::spawn_blocking(work).await {
+                Ok(done) => done,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime is going down and so is this task: there is nobody to answer.
+                Err(_) => std::future::pending().await,
+            },
+            Drive::Inline(_) => work(),
+        }
+    }
+}
+
+/// Reads a log up to `end`; also tells whether it ends in a part of a record.
+fn read_stream(shared: &Shared, stream: &StreamId, after: Seq, end: Option<u64>) -> Result<(StreamRecords, bool), ReadError> {
+    let path = shared.layout.events(stream);
+    // Read before the log, so that the log is never behind it; a log being written is checked by its writer.
+    let state = if end.is_some() { None } else { shared.disk.read(&shared.layout.state(stream), READ_LIMIT).ok() };
+    let floor = state.and_then(|bytes| snapshot::head(&bytes)).map(|head| head.log_len);
+    let bytes = match shared.disk.read(&path, end.unwrap_or(READ_LIMIT)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(ReadError::Read { path, source }),
+    };
+    let mut records = Vec::new();
+    let found = scan_with(&bytes, Rule { first: 1, floor }, |frame| {
+        if frame.seq > after.0 {
+            records.push((Seq(frame.seq), frame.payload.to_vec()));
+        }
+    });
+    let damage = |why: String| Some(Damaged { at: found.prefix.end, why });
+    let (damaged, torn) = match found.verdict {
+        Verdict::Clean | Verdict::CutHeader if bytes.is_empty() || found.verdict == Verdict::Clean => (None, false),
+        Verdict::Clean | Verdict::CutHeader => (damage("the file is shorter than a header".to_owned()), true),
+        Verdict::TornTail { .. } => (damage("it ends in a part of a record".to_owned()), true),
+        Verdict::Damaged { why, .. } => (damage(why.to_string()), false),
+        Verdict::BadHeader(why) => (damage(why.to_string()), false),
+    };
+    let damaged = damaged.or_else(|| damage(shared.quarantined(stream)?));
+    Ok((StreamRecords { records, damaged }, torn))
+}

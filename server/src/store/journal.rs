@@ -1,0 +1,276 @@
+//! The shared journal: every record of every stream, acknowledged when it is synced here.
+//!
+//! Invariants: one write per batch; a batch is stored whole or not at all; records go on to the scribe only when synced;
+//! a failed write or sync poisons the file, which is replaced by a checked copy of what was good; three failures in a row
+//! make the store read-only. Absent: threads (`drive`), recovery (`recover`), the logs of streams (`scribe`).
+
+mod job;
+mod reserve;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use comfyd_engine::journal::entry::{ENTRY_OVERHEAD, Entry};
+use comfyd_engine::journal::frame::{HEADER_LEN, MAX_PAYLOAD, RECORD_LEN};
+use comfyd_engine::{Seq, StreamId};
+
+pub(crate) use job::{Carried, Job, Work};
+
+use super::distrust::Distrust;
+use super::health::{Health, Shared};
+use super::layout::Writer;
+use super::log_file::{Failure, LogFile};
+use super::types::{Append, AppendError, Class, FlushError, Sync};
+use reserve::Reserve;
+
+/// Failures in a row after which nothing is written any more.
+const MAX_STRIKES: u32 = 3;
+
+/// The end of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) seq: Seq,
+    /// The length of its log once the scribe has caught up.
+    pub(crate) len: u64,
+}
+
+/// The writer of the journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+    /// The file written now; none in a store that is read-only from the start.
+    log: Option<LogFile>,
+    tips: BTreeMap<StreamId, Tip>,
+    /// Written and not yet synced.
+    waiting: Vec<Carried>,
+    strikes: u32,
+    distrust: Distrust,
+    reserve: Reserve,
+}
+
+impl Journal {
+    pub(crate) fn new(shared: Arc<Shared>, log: Option<LogFile>, tips: BTreeMap<StreamId, Tip>) -> Self {
+        let mut reserve = Reserve::default();
+        if log.is_some() {
+            reserve.restore(&shared);
+        }
+        Self { shared, log, tips, waiting: Vec::new(), strikes: 0, distrust: Distrust::new(Writer::Journal), reserve }
+    }
+
+    /// Whether something waits for the next tick.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Does one job; work for the scribe goes to `out`, in order.
+    pub(crate) fn handle(&mut self, job: Job, out: &mut dyn FnMut(Work)) {
+        match job {
+            Job::Append { batch, sync, reply } => {
+                let answer = self.append(batch, sync, out);
+                // The caller may have given up; the records stay.
+                let _ = reply.send(answer);
+            }
+            Job::Snapshots => {
+                let wanted = self.shared.take_snapshots();
+                if !wanted.is_empty() && self.settle(out).is_ok() {
+                    out(Work::Snapshots(wanted));
+                }
+            }
+            // Reads go on in a read-only store: they show what is durable.
+            Job::End { stream, reply } if self.shared.read_only().is_some() => out(Work::End { stream, reply }),
+            Job::End { stream, reply } => match self.settle(out) {
+                Ok(()) => out(Work::End { stream, reply }),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Job::Flush { reply } => match self.settle(out) {
+                Ok(()) => out(Work::Flush { reply }),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Job::Tick => {
+                // A failure is in the health by now.
+                let _ = self.settle(out);
+                self.reserve.check(&self.shared);
+                out(Work::Tick);
+            }
+            Job::Shutdown { reply } => match self.settle(out) {
+                Ok(()) => {
+                    self.rotate(out);
+                    out(Work::Flush { reply });
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+        }
+    }
+
+    /// Stores a batch.
+    fn append(&mut self, batch: Vec<Append>, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+        if let Some(why) = self.shared.read_only() {
+            return Err(AppendError::ReadOnly { why });
+        }
+        let tips = self.judge(&batch)?;
+        let spend_reserve = batch.iter().any(|append| append.class == Class::MayUseReserve);
+        if self.shared.backlog() > self.shared.options.max_backlog {
+            return Err(AppendError::DiskFull(io::Error::new(io::ErrorKind::StorageFull, "the logs of streams lag behind")));
+        }
+        if self.log.as_ref().is_some_and(|log| log.len() >= self.shared.options.rotate_at) {
+            self.rotate(out);
+        }
+        let mut entries = Vec::new();
+        let mut carried = Vec::new();
+        for append in batch {
+            let mut seq = append.expected;
+            for payload in append.payloads {
+                seq = seq.next();
+                entries.push(Entry { stream: append.stream.clone(), seq, payload: &payload }.encode());
+                carried.push(Carried { stream: append.stream.clone(), seq, payload });
+            }
+        }
+        if !entries.is_empty() {
+            self.write(&entries, sync, spend_reserve, out)?;
+        }
+        self.tips.extend(tips);
+        self.waiting.extend(carried);
+        if sync == Sync::Now {
+            self.strikes = 0;
+            self.deliver(out);
+        } else if self.log()?.unsynced_bytes() > self.shared.options.max_unsynced {
+            // The batch is stored; a failure here is found again by the next caller.
+            let _ = self.settle(out);
+        }
+        Ok(())
+    }
+
+    /// Checks a batch against the streams' ends; nothing is changed.
+    fn judge(&self, batch: &[Append]) -> Result<BTreeMap<StreamId, Tip>, AppendError> {
+        let mut tips: BTreeMap<StreamId, Tip> = BTreeMap::new();
+        for append in batch {
+            let stream = append.stream.clone();
+            if let Some(why) = self.shared.quarantined(&stream) {
+                return Err(AppendError::Quarantined { stream, why });
+            }
+            let known = tips.get(&stream).or_else(|| self.tips.get(&stream)).copied().unwrap_or_default();
+            let Tip { mut seq, mut len } = known;
+            if append.expected != seq {
+                return Err(AppendError::Conflict { stream, expected: append.expected, actual: seq });
+            }
+            if append.class == Class::Ordinary && len >= self.shared.options.max_log {
+                return Err(AppendError::LogFull { stream, bytes: len });
+            }
+            len = len.max(HEADER_LEN as u64);
+            for payload in &append.payloads {
+                if payload.is_empty() || payload.len() > MAX_PAYLOAD - ENTRY_OVERHEAD {
+                    return Err(AppendError::PayloadSize { stream, bytes: payload.len() });
+                }
+                seq = seq.next();
+                len += (RECORD_LEN + payload.len()) as u64;
+            }
+            tips.insert(stream, Tip { seq, len });
+        }
+        Ok(tips)
+    }
+
+    fn write(&mut self, entries: &[Vec<u8>], sync: Sync, spend: bool, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+        if self.log()?.is_poisoned() {
+            self.rebuild(out).map_err(AppendError::NotWritten)?;
+        }
+        let mut result = self.log()?.append(entries.iter().map(Vec::as_slice), sync);
+        if matches!(result, Err(Failure::Full(_))) && spend && self.reserve.release(&self.shared) {
+            result = self.log()?.append(entries.iter().map(Vec::as_slice), sync);
+        }
+        match result {
+            Ok(()) => Ok(()),
+            Err(Failure::Full(error)) => {
+                self.reserve.note_full(&self.shared);
+                Err(AppendError::DiskFull(error))
+            }
+            Err(Failure::Broken(error)) => {
+                tracing::warn!(%error, "journal write failed");
+                self.strike(&error);
+                // The batch is gone either way; this saves what was there before.
+                let _ = self.rebuild(out);
+                Err(AppendError::NotWritten(error))
+            }
+        }
+    }
+
+    /// Makes everything written durable and hands it on.
+    fn settle(&mut self, out: &mut dyn FnMut(Work)) -> Result<(), FlushError> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        if self.waiting.is_empty() && !log.is_poisoned() {
+            return Ok(());
+        }
+        if let Some(why) = self.shared.read_only() {
+            return Err(FlushError::ReadOnly { why });
+        }
+        match log.sync() {
+            Ok(()) => {
+                self.strikes = 0;
+                self.deliver(out);
+                Ok(())
+            }
+            Err(Failure::Full(error) | Failure::Broken(error)) => {
+                tracing::warn!(%error, "journal sync failed");
+                self.strike(&error);
+                self.rebuild(out).map_err(FlushError::Failed)
+            }
+        }
+    }
+
+    /// Puts a checked, durable copy in the poisoned file's place: then all that waits is synced.
+    fn rebuild(&mut self, out: &mut dyn FnMut(Work)) -> io::Result<()> {
+        loop {
+            if let Some(why) = self.shared.read_only() {
+                return Err(io::Error::other(why));
+            }
+            let Some(log) = &mut self.log else { return Ok(()) };
+            match log.rebuild() {
+                Ok(()) => {
+                    self.distrust.clear(&*self.shared.disk, &self.shared.layout);
+                    self.deliver(out);
+                    return Ok(());
+                }
+                Err(error) => self.strike(&error),
+            }
+        }
+    }
+
+    fn strike(&mut self, error: &io::Error) {
+        self.distrust.note(&*self.shared.disk, &self.shared.layout);
+        self.strikes += 1;
+        if self.strikes >= MAX_STRIKES {
+            self.shared.set_health(Health::ReadOnly { why: format!("the journal could not be written: {error}") });
+        }
+    }
+
+    fn deliver(&mut self, out: &mut dyn FnMut(Work)) {
+        if !self.waiting.is_empty() {
+            out(Work::Records(std::mem::take(&mut self.waiting)));
+        }
+    }
+
+    /// Starts a new file; if that fails the old one goes on.
+    fn rotate(&mut self, out: &mut dyn FnMut(Work)) {
+        if self.settle(out).is_err() {
+            return;
+        }
+        let Some(log) = &self.log else { return };
+        let next = log.next_seq();
+        if log.len() <= HEADER_LEN as u64 {
+            return;
+        }
+        let path: PathBuf = self.shared.layout.journal(next);
+        match LogFile::create(self.shared.disk.clone(), path, next, self.shared.options.preallocate) {
+            Ok(new) => {
+                let old = self.log.replace(new).expect("looked at above");
+                out(Work::Rotated(old.path().to_owned()));
+            }
+            Err(error) => tracing::warn!(%error, "journal not rotated"),
+        }
+    }
+
+    fn log(&mut self) -> Result<&mut LogFile, AppendError> {
+        self.log.as_mut().ok_or_else(|| AppendError::ReadOnly { why: "the journal is not open".to_owned() })
+    }
+}

@@ -1,0 +1,52 @@
+//! What the journal is asked, and what it passes on to the scribe.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use comfyd_engine::{Seq, StreamId};
+use tokio::sync::oneshot;
+
+use crate::store::health::Wanted;
+use crate::store::types::{Append, AppendError, FlushError, Sync};
+
+/// A record on its way from the journal to its stream's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) stream: StreamId,
+    pub(crate) seq: Seq,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What the journal is asked.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Store a batch.
+    Append { batch: Vec<Append>, sync: Sync, reply: oneshot::Sender<Result<(), AppendError>> },
+    /// Look at the snapshots that wait.
+    Snapshots,
+    /// Say how long a stream's log is with everything acknowledged in it; nothing if the store does not write it.
+    End { stream: StreamId, reply: oneshot::Sender<Result<Option<u64>, FlushError>> },
+    /// Make everything durable, in the streams' logs too.
+    Flush { reply: oneshot::Sender<Result<(), FlushError>> },
+    /// Time has passed.
+    Tick,
+    /// As flush, and leave an empty journal.
+    Shutdown { reply: oneshot::Sender<Result<(), FlushError>> },
+}
+
+/// What the scribe is asked; everything in it is synced in the journal.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Write these to their streams' logs.
+    Records(Vec<Carried>),
+    /// Write these snapshots.
+    Snapshots(BTreeMap<StreamId, Wanted>),
+    /// This journal file gets no more records; remove it once they are durable elsewhere.
+    Rotated(PathBuf),
+    /// As [`Job::End`].
+    End { stream: StreamId, reply: oneshot::Sender<Result<Option<u64>, FlushError>> },
+    /// Make everything durable and tidy up.
+    Flush { reply: oneshot::Sender<Result<(), FlushError>> },
+    /// Time has passed.
+    Tick,
+}

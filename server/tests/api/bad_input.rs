@@ -1,0 +1,100 @@
+//! Wishes that cannot be granted: each says what is wrong and what to do.
+
+use axum::body::Body;
+use serde_json::json;
+
+use crate::support::{House, Reply, asking, workflow};
+
+fn check(reply: &Reply, status: u16, code: &str, says: &str) {
+    let problem = reply.json();
+    assert_eq!((reply.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem:#}");
+    assert_eq!(problem["success"], false);
+    let message = problem["message"].as_str().expect("a message");
+    assert!(message.contains(says), "{message:?} does not say {says:?}");
+    assert!(!problem["hint"].as_str().expect("a hint").is_empty());
+}
+
+async fn send(house: &House, body: impl Into<Body>) -> Reply {
+    let request = asking("POST", "/comfyui/workflow/execute").header("content-type", "application/json");
+    house.ask(request.body(body.into()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn each_says_what_is_wrong() {
+    let house = House::new(1.0).await;
+    let deep = |depth: usize| format!("{{\"workflow\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+    let inputs = house.dir.path().join("inputs");
+    let missing = inputs.join("missing.json").display().to_string();
+    let outside = house.dir.path().join("data/server.json").display().to_string();
+    let empty = inputs.join("empty.json");
+    std::fs::write(&empty, "").expect("a file");
+    let simple = workflow("01_simple_save");
+    let rows: Vec<(String, u16, &str, &str)> = vec![
+        ("not json".to_owned(), 400, "not_json", "line 1"),
+        ("[]".to_owned(), 400, "not_json", "object"),
+        ("{}".to_owned(), 400, "no_workflow", "workflow_file"),
+        (
+            json!({ "workflow": { "nodes": [], "links": [], "version": 0.4 } }).to_string(),
+            400,
+            "workflow_canvas_format",
+            "canvas",
+        ),
+        (json!({ "workflow": {} }).to_string(), 400, "workflow_empty", "node"),
+        (json!({ "workflow": { "1": { "inputs": {} } } }).to_string(), 400, "workflow_no_class", "1"),
+        (deep(10_000), 400, "workflow_too_deep", "64"),
+        (
+            format!("{{\"workflow\": {simple}, \"workflow_name\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000)),
+            400,
+            "bad_field",
+            "workflow_name",
+        ),
+        (json!({ "workflow_file": missing }).to_string(), 400, "file_not_readable", "missing.json"),
+        (json!({ "workflow_file": outside }).to_string(), 403, "path_not_allowed", "server.json"),
+        (json!({ "workflow_file": empty }).to_string(), 400, "workflow_not_json", "line 1"),
+        (json!({ "workflow": simple, "url": "http://comfy.invalid:8188" }).to_string(), 403, "host_not_allowed", "comfy.invalid"),
+        (json!({ "workflow": simple, "ssh_connection": "ssh root@h" }).to_string(), 501, "ssh_unavailable", "ssh_connection"),
+        (json!({ "workflow": simple, "instance": "nobody" }).to_string(), 404, "unknown_instance", "nobody"),
+        (json!({ "workflow": simple, "inputs": { "1.widht": 5 } }).to_string(), 400, "unknown_input", "widht"),
+        (json!({ "workflow": simple, "input_images": ["/a.png"] }).to_string(), 400, "image_count", "1"),
+        (json!({ "workflow": simple, "output_dir": "/etc" }).to_string(), 403, "path_not_allowed", "/etc"),
+    ];
+    for (body, status, code, says) in rows {
+        check(&send(&house, body).await, status, code, says);
+    }
+    check(&send(&house, vec![b' '; 17 << 20]).await, 413, "too_large", "16 MiB");
+    check(&house.get("/api/v1/runs/nonsense").await, 404, "unknown_run", "nonsense");
+    check(&house.get("/comfyui/workflow/comfyui_workflow_1_abcdef/progress").await, 404, "unknown_run", "abcdef");
+    check(&house.get("/api/v1/runs?status=finished").await, 400, "bad_query", "finished");
+    check(&house.get("/api/v1/runs?limit=many").await, 400, "bad_query", "limit");
+    assert_eq!(house.get("/api/v1/runs").await.json()["runs"], json!([]), "nothing was started");
+}
+
+#[tokio::test]
+async fn what_comfyui_refuses_is_told() {
+    let house = House::new(100.0).await;
+    let no_output = json!({ "1": workflow("01_simple_save")["1"] });
+    let reply = send(&house, json!({ "workflow": no_output }).to_string()).await;
+    let run = reply.json()["run_id"].as_str().expect("a run id").to_owned();
+    let view = house.ended(&run).await;
+    assert_eq!((&view["status"], &view["error"]["code"]), (&json!("failed"), &json!("prompt_no_outputs")), "{view:#}");
+    assert!(!view["error"]["hint"].as_str().expect("a hint").is_empty());
+    let flat = house.get(&format!("/comfyui/workflow/{run}/progress")).await.json();
+    assert_eq!(flat["progress"]["error_message"], view["error"]["message"]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_not_there_is_waited_for() {
+    let house = House::new(1.0).await;
+    // A port that was free a moment ago: nobody listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let wish = json!({ "workflow": workflow("01_simple_save"), "url": format!("http://{free}") });
+    let run = send(&house, wish.to_string()).await.json()["run_id"].as_str().expect("a run id").to_owned();
+    let view = house.until(&run, |view| !view["attention"].is_null()).await;
+    assert_eq!((&view["status"], &view["attention"]["kind"]), (&json!("queued"), &json!("unreachable")));
+    let actions = view["attention"]["actions"].as_array().expect("a list");
+    let cancel = actions.iter().find(|action| action["id"] == "cancel").expect("it can be stopped");
+    assert_eq!(cancel["method"], "POST");
+    let href = cancel["href"].as_str().expect("a path");
+    assert_eq!(house.post(href, &cancel["body"]).await.status.as_u16(), 202, "it can be called as it stands");
+    assert_eq!(house.ended(&run).await["status"], "cancelled");
+}

@@ -1,0 +1,9 @@
+//! The HTTP API, asked as its users ask it, with a simulated ComfyUI behind it.
+
+mod bad_input;
+mod content;
+mod guard;
+mod plan;
+mod socket;
+mod streams;
+mod support;

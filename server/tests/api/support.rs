@@ -1,0 +1,187 @@
+//! A server with a simulated ComfyUI, and a client.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use bytes::Bytes;
+use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
+use comfyd_server::api::{Secret, Security, router};
+use comfyd_server::server::{Running, ServeOptions, start};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// The token of the tests.
+pub(crate) const TOKEN: &str = "5d41402abc4b2a76b9719d911017c592";
+/// What the tests call the server.
+pub(crate) const HOST: &str = "127.0.0.1:8787";
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server and what belongs to it.
+pub(crate) struct House {
+    pub(crate) router: Router,
+    pub(crate) running: Running,
+    pub(crate) fake: FakeServer,
+    pub(crate) dir: TempDir,
+}
+
+/// An answer, read to its end.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl House {
+    /// One whose ComfyUI is so many times faster than it says.
+    pub(crate) async fn new(time_scale: f64) -> Self {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
+        let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
+        let inputs = dir.path().join("inputs");
+        std::fs::create_dir(&inputs).expect("a folder for inputs");
+        let options = ServeOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: Some(TOKEN.to_owned()),
+            default_url: Some(fake.url()),
+            input_roots: vec![inputs],
+            output_roots: vec![],
+            min_free: 0,
+            ..ServeOptions::new(dir.path().join("data"))
+        };
+        let running = start(options).await.expect("the server starts");
+        let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec!["comfy.example".to_owned()], port: 8787 };
+        Self { router: router(running.app.clone(), security), running, fake, dir }
+    }
+
+    /// Asks with exactly these headers.
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.expect("the router answers everything");
+        let (head, body) = response.into_parts();
+        // A stream of events has no end to wait for.
+        let stream = head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let body = if stream { Bytes::new() } else { body.collect().await.expect("a whole body").to_bytes() };
+        Reply { status: head.status, headers: head.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask(asking("GET", path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        let request = asking("POST", path).header("content-type", "application/json");
+        self.ask(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+
+    /// Starts a sample workflow; its run id.
+    pub(crate) async fn run(&self, sample: &str) -> String {
+        let reply = self.post("/api/v1/runs", &json!({ "workflow": workflow(sample), "workflow_name": sample })).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{:?}", reply.body);
+        reply.json()["run_id"].as_str().expect("a run id").to_owned()
+    }
+
+    /// The run, as soon as it is as wanted.
+    pub(crate) async fn until(&self, run: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut views = self.running.app.watch(run.parse().expect("a run id"));
+        loop {
+            let view = self.get(&format!("/api/v1/runs/{run}")).await.json();
+            if wanted(&view) {
+                return view;
+            }
+            let changed = async {
+                match &mut views {
+                    Some(views) => views.changed().await.is_ok(),
+                    None => false,
+                }
+            };
+            let more = tokio::time::timeout_at(deadline, changed).await;
+            if !more.unwrap_or_else(|_| panic!("the run does not get there: {view:#}")) {
+                let last = self.get(&format!("/api/v1/runs/{run}")).await.json();
+                assert!(wanted(&last), "the run ended elsewhere: {last:#}");
+                return last;
+            }
+        }
+    }
+
+    /// The run, as soon as it has ended.
+    pub(crate) async fn ended(&self, run: &str) -> Value {
+        self.until(run, |view| !view["timing"]["end_time"].is_null()).await
+    }
+
+    /// Opens a stream of events.
+    pub(crate) async fn events(&self, path: &str) -> Events {
+        let request = asking("GET", path).body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("the router answers everything");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { body: response.into_body(), text: String::new() }
+    }
+}
+
+/// A request with the token.
+pub(crate) fn asking(method: &str, path: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path).header("host", HOST).header("authorization", format!("Bearer {TOKEN}"))
+}
+
+/// A sample workflow.
+pub(crate) fn workflow(name: &str) -> Value {
+    serde_json::from_str(workflows::named(name).expect("a sample").json).expect("JSON")
+}
+
+/// An event of a stream.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) kind: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) data: Value,
+}
+
+/// A stream of events.
+pub(crate) struct Events {
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    /// The next event; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let parsed = parse(event);
+                self.text = String::from(rest);
+                match parsed {
+                    Some(event) => return Some(event),
+                    None => continue, // A heartbeat.
+                }
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event in time")?;
+            let data = frame.expect("a whole stream").into_data().expect("data");
+            self.text.push_str(std::str::from_utf8(&data).expect("text"));
+        }
+    }
+}
+
+fn parse(event: &str) -> Option<Event> {
+    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let data = serde_json::from_str(field("data")?).expect("data is JSON");
+    Some(Event {
+        kind: field("event").unwrap_or("message").to_owned(),
+        id: field("id").map(|id| id.parse().expect("a number")),
+        data,
+    })
+}

@@ -1,0 +1,9 @@
+//! The real binary, as scripts use it, against a simulated ComfyUI.
+
+mod support;
+
+mod bad_input;
+mod logs;
+mod runs;
+mod servers;
+mod terminal;

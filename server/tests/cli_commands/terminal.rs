@@ -1,0 +1,75 @@
+//! What a terminal gets.
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{Comfy, Ended, Place};
+
+/// Runs a command on a terminal of this width; gives everything that it wrote there.
+fn on_terminal(mut command: Command, width: u16) -> (Option<i32>, String) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).expect("granted");
+    unlockpt(&ours).expect("unlocked");
+    let name = ptsname(&ours, Vec::new()).expect("a name");
+    let theirs = rustix::fs::open(&*name, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY, rustix::fs::Mode::empty())
+        .expect("opened");
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&ours, size).expect("a size");
+    let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy"));
+    command.stdout(copy(&theirs)).stderr(copy(&theirs)).env("TERM", "xterm-256color");
+    let child = command.spawn().expect("the binary starts");
+    // The command holds copies too.
+    drop((command, theirs));
+    let mut terminal = std::fs::File::from(ours);
+    let reading = std::thread::spawn(move || {
+        let mut written = Vec::new();
+        let mut part = [0; 4096];
+        // Linux ends a terminal without writers by an error.
+        while let Ok(count) = terminal.read(&mut part) {
+            if count == 0 {
+                break;
+            }
+            written.extend_from_slice(&part[..count]);
+        }
+        String::from_utf8_lossy(&written).into_owned()
+    });
+    let ended = Ended::of(child, &["on a terminal"]);
+    (ended.code, reading.join().expect("read"))
+}
+
+fn run(place: &Place, comfy: &Comfy) -> Command {
+    place.comfyd(&["run", &place.workflow("20_custom_slow_previews"), "--url", &comfy.url()])
+}
+
+#[test]
+fn a_terminal_gets_a_picture_that_is_redrawn_in_place() {
+    let (comfy, place) = (Comfy::at("127.0.0.1:0", 4.0), Place::new());
+    let (code, written) = on_terminal(run(&place, &comfy), 60);
+    assert_eq!(code, Some(0), "{written}");
+    assert!(written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l"), "the cursor comes back: {written:?}");
+    assert!(written.contains("\x1b[3"), "colours: {written:?}");
+    assert!(written.contains("▶") && written.contains("█") && written.contains("step "), "{written}");
+    let pictures = written.matches("\x1b[?25l").count();
+    assert!((2..200).contains(&pictures), "{pictures} pictures");
+    let picture = written.split("\x1b[?25l").nth(2).expect("a second picture");
+    assert!(picture.starts_with("\r\x1b["), "the cursor goes back up: {picture:?}");
+}
+
+#[test]
+fn no_color_and_dumb_terminals_are_honoured() {
+    let (comfy, place) = (Comfy::fast(), Place::new());
+    let mut bare = run(&place, &comfy);
+    bare.env("NO_COLOR", "1");
+    let (code, written) = on_terminal(bare, 60);
+    assert_eq!(code, Some(0), "{written}");
+    assert!(!written.contains("\x1b[3") && !written.contains("\x1b[0m") && !written.contains("\x1b[1m"), "{written:?}");
+    let (code, written) = on_terminal(place.comfyd(&["runs"]), 60);
+    assert_eq!(code, Some(0));
+    assert!(written.contains("\x1b[32mcompleted"), "colours where nothing forbids them: {written:?}");
+    let mut json = place.comfyd(&["runs", "--json"]);
+    json.env("NO_COLOR", "");
+    assert!(!on_terminal(json, 60).1.contains('\u{1b}'));
+}

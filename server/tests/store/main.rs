@@ -1,0 +1,9 @@
+//! The store against real and simulated disks.
+
+mod behaviour;
+mod crash;
+mod damage;
+mod faults;
+mod many;
+mod model;
+mod support;

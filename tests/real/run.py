@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Runs every workflow of fixtures/workflows through `comfyd run` against a real ComfyUI and compares what came of it with the server's own files.
+
+usage: run.py --url http://127.0.0.1:PORT --base DIR --comfyd BINARY [NAME ...]
+
+--base is the server's base directory (it holds output/, temp/, input/). Uses the standard library only. Ends with `N passed, N failed`.
+"""
+import argparse
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WORKFLOWS = os.path.join(HERE, "..", "..", "fixtures", "workflows")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def picture():
+    """A 32x32 PNG, made here so that no file has to be kept."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + b"".join(bytes((x * 8, y * 8, 64)) for x in range(32)) for y in range(32))
+    head = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def reachable(prompt, outputs):
+    """The nodes that the outputs need: what total_nodes must count."""
+    seen, todo = set(), list(outputs)
+    while todo:
+        node = todo.pop()
+        if node in seen or node not in prompt:
+            continue
+        seen.add(node)
+        for value in prompt[node]["inputs"].values():
+            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+                todo.append(value[0])
+    return seen
+
+
+def sha(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+class Check:
+    def __init__(self):
+        self.problems = []
+
+    def that(self, good, text):
+        if not good:
+            self.problems.append(text)
+
+
+def run_one(name, args, work):
+    check = Check()
+    with open(os.path.join(WORKFLOWS, name + ".json")) as file:
+        prompt = json.load(file)
+    data = os.path.join(work, "data")
+    command = [args.comfyd, "run", os.path.join(WORKFLOWS, name + ".json"), "--url", args.url, "--data-dir", data, "--json"]
+    loaders = [node for node, body in prompt.items() if body["class_type"] in ("LoadImage", "LoadImageMask")]
+    if loaders:
+        image = os.path.join(work, "in put.png")
+        with open(image, "wb") as file:
+            file.write(picture())
+        for node in loaders:
+            command += ["--image", f"{node}={image}"]
+    # Another seed than the last time, so that nothing is cached by chance; where there is one.
+    env = dict(os.environ, HOME=work)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+    check.that(lines, f"no JSON at all; stderr: {done.stderr[-2000:]}")
+    if not lines:
+        return check
+    view = lines[-1]
+    fails = "fails" in name
+    check.that(done.returncode == (1 if fails else 0), f"exit code {done.returncode}; stderr: {done.stderr[-2000:]}")
+    check.that(view["status"] == ("failed" if fails else "completed"), f"status {view['status']}: {view['error']}")
+    history = get(f"{args.url}/history/{view['prompt_id']}")
+    check.that(view["prompt_id"] in history, "the server has no history entry of this prompt_id")
+    if view["prompt_id"] not in history:
+        return check
+    entry = history[view["prompt_id"]]
+    needed = reachable(entry["prompt"][2], entry["prompt"][4])
+    counts = {node["node_id"] for node in view["nodes"] if node["counts"]}
+    check.that(counts == needed, f"nodes that count: {sorted(counts)}, needed: {sorted(needed)}")
+    check.that(view["progress"]["total_nodes"] == len(needed), f"total {view['progress']['total_nodes']}, needed {len(needed)}")
+    if fails:
+        message = dict(entry["status"]["messages"])["execution_error"]
+        check.that(view["error"]["node_id"] == message["node_id"] == "3", f"failed at {view['error']['node_id']}")
+        check.that(view["error"]["message"] == message["exception_message"].strip(), f"message {view['error']['message']!r}")
+        check.that(view["error"]["node_type"] == message["node_type"], f"class {view['error']['node_type']}")
+    else:
+        check.that(view["progress"]["completed_nodes"] == len(needed), f"completed {view['progress']['completed_nodes']}")
+        check.that(view["progress"]["progress_percent"] == 100, f"percent {view['progress']['progress_percent']}")
+    reported = set()
+    for outputs in entry["outputs"].values():
+        for values in outputs.values():
+            for value in values or []:
+                if isinstance(value, dict) and isinstance(value.get("filename"), str):
+                    reported.add((value.get("type", "output"), value.get("subfolder", ""), value["filename"]))
+    ours = {(o["folder"], o["subfolder"], o["filename"]): o for o in view["outputs"] if o["filename"]}
+    check.that(set(ours) == reported, f"files: ours {sorted(ours)}, the server's {sorted(reported)}")
+    for (folder, subfolder, filename), output in ours.items():
+        theirs = os.path.join(args.base, folder, subfolder, filename)
+        if not os.path.exists(theirs):
+            check.that(not output["downloaded"], f"{filename} is said to be stored, and the server has no such file")
+            continue
+        check.that(output["downloaded"], f"{filename} was not downloaded: {output['problem']}")
+        if output["downloaded"]:
+            local = os.path.join(data, "runs", view["run_id"], "outputs", output["local_name"])
+            check.that(sha(local) == sha(theirs) == output["sha256"], f"{filename} differs from the server's file")
+    states = {node["node_id"]: node["state"] for node in view["nodes"]}
+    if name.startswith("25"):
+        check.that(states.get("3") == "blocked", f"node 3 is {states.get('3')}")
+    if name.startswith("22"):
+        check.that(any(node["parent_node_id"] for node in view["nodes"]), "no expanded node is shown")
+    if name.startswith("23"):
+        sent = json.dumps(entry["prompt"][2])
+        check.that("12345678901234567890" in sent, "the seed beyond 2^53 did not survive")
+    log = os.path.join(data, "runs", view["run_id"], "events.log")
+    verified = subprocess.run([args.comfyd, "log", "verify", log], capture_output=True, text=True, env=env)
+    check.that(verified.returncode == 0, f"log verify: {verified.stdout} {verified.stderr}")
+    return check
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--comfyd", required=True)
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    args.comfyd = os.path.abspath(args.comfyd)
+    stats = get(args.url + "/system_stats")
+    print("ComfyUI", stats["system"].get("comfyui_version"))
+    names = args.names or sorted(name[:-5] for name in os.listdir(WORKFLOWS) if name.endswith(".json"))
+    passed = failed = 0
+    for name in names:
+        with tempfile.TemporaryDirectory() as work:
+            try:
+                problems = run_one(name, args, work).problems
+            except Exception as error:  # a fault of the check itself is a failure of this workflow, not of the rest
+                problems = [f"{type(error).__name__}: {error}"]
+        print("ok  " if not problems else "FAIL", name)
+        for problem in problems:
+            print("     ", problem)
+        passed, failed = passed + (not problems), failed + bool(problems)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
