@@ -17,6 +17,9 @@ use crate::problem::Problem;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target};
 
+/// How long an ended run stays in the live view (the plan's `state_cleanup_delay_ms`).
+const LIVE_VIEW_MS: u64 = 30_000;
+
 /// Everything that the doors share.
 #[derive(Clone)]
 pub struct App {
@@ -206,7 +209,8 @@ impl App {
 
     /// The newest run that has not ended, or that ended within the live view's delay.
     pub fn active(&self) -> Option<RunId> {
-        self.live.active()
+        let now = self.clock.now();
+        self.live.active(Timestamp(now.0.saturating_sub(LIVE_VIEW_MS)))
     }
 
     /// Follows a run; the last value stays readable after the end. None if it is over already.

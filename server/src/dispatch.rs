@@ -55,6 +55,8 @@ struct Hand {
     watched: watch::Sender<Vec<(RunId, PromptId)>>,
     fetches: Arc<Semaphore>,
     stop: CancellationToken,
+    /// How many open runs it had when last looked at.
+    open: usize,
 }
 
 impl Dispatcher {
@@ -75,7 +77,16 @@ impl Dispatcher {
                 self.take_up(instance);
             }
         }
-        for (id, hand) in &self.hands {
+        let open = engine.runs().filter(|run| !run.phase().is_settled());
+        let mut counts: BTreeMap<&InstanceId, usize> = BTreeMap::new();
+        open.for_each(|run| *counts.entry(run.instance()).or_default() += 1);
+        for (id, hand) in &mut self.hands {
+            let count = counts.get(id).copied().unwrap_or(0);
+            // A link without watched runs takes its time; somebody who has just asked for one waits.
+            if count > hand.open && !engine.instance(id).is_some_and(Instance::is_online) {
+                hand.link.poke();
+            }
+            hand.open = count;
             let watched = engine.watched(id);
             hand.watched.send_if_modified(|before| {
                 let changed = *before != watched;
@@ -113,7 +124,7 @@ impl Dispatcher {
             rng: Arc::clone(&self.deps.rng),
         });
         let fetches = Arc::new(Semaphore::new(FETCHES));
-        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop };
+        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop, open: 0 };
         self.hands.insert(instance.id().clone(), hand);
     }
 

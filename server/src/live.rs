@@ -329,9 +329,11 @@ impl Live {
         from.filter(wanted).take(filter.limit).cloned().collect()
     }
 
-    /// The newest run that has not ended.
-    pub fn active(&self) -> Option<RunId> {
+    /// The newest run that has not ended; else the newest that ended after `since`.
+    pub fn active(&self, since: Timestamp) -> Option<RunId> {
         let inner = self.read();
-        inner.list.values().rev().find(|summary| !summary.status.is_settled()).map(|summary| summary.run_id)
+        let open = inner.list.values().rev().find(|summary| !summary.status.is_settled());
+        let ended = || inner.list.values().filter(|summary| summary.ended.is_some_and(|ended| ended > since)).max_by_key(|summary| summary.ended);
+        open.or_else(ended).map(|summary| summary.run_id)
     }
 }

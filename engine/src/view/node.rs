@@ -75,7 +75,8 @@ impl NodeView {
             state: node.state.as_str(),
             counts: node.counts,
             progress: node.permille() / 10,
-            step: stepped.then_some(node.done),
+            // A node that ended well has done all its steps, whether or not the last report was seen.
+            step: stepped.then_some(if node.state == NodeState::Done { node.total } else { node.done }),
             steps: stepped.then_some(node.total),
             message: message(node),
             start_time: node.started.map(Time),

@@ -107,6 +107,7 @@ pub static ROUTES: &[Route] = &[
     get("/api/v1/runs/{id}/outputs/{n}/content", |verb| on(verb, content::content)),
     post("/api/v1/runs/{id}/cancel", |verb| on(verb, runs::cancel)),
     post("/api/v1/runs/{id}/resubmit", |verb| on(verb, runs::resubmit)),
+    post("/api/v1/runs/{id}/retry", |verb| on(verb, runs::retry)),
 ];
 
 /// Who may ask for a path of the table; what is not in it is for nobody without the token.

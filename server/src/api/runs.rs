@@ -98,6 +98,14 @@ pub(super) async fn resubmit(State(ctx): State<Ctx>, Path(name): Path<String>, r
     success(StatusCode::ACCEPTED, &json!({ "run_id": run, "message": "The workflow is submitted again" }))
 }
 
+/// `POST /api/v1/runs/{id}/retry`: the same workflow as a new run.
+pub(super) async fn retry(State(ctx): State<Ctx>, Path(name): Path<String>, request: Request) -> Answer {
+    let run = ctx.app.resolve(&name)?;
+    body::fields(request).await?;
+    let created = ctx.app.retry(run).await?;
+    success(StatusCode::CREATED, &json!({ "run_id": created.run_id, "workflow_id": created.workflow_id, "retry_of": run }))
+}
+
 /// How to give the log.
 #[derive(Deserialize)]
 pub(super) struct Logging {

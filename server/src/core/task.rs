@@ -211,6 +211,8 @@ impl Core {
             // The caller may have gone; what it asked for is done all the same.
             let _ = reply.send(Ok(granted));
         }
+        // An adapter that looks for a run must know that it is watched.
+        self.dispatcher.watch(&self.engine);
         self.dispatcher.send(batch.commands);
     }
 
@@ -285,7 +287,6 @@ impl Core {
                 self.dispatcher.forget_run(id);
             }
         }
-        self.dispatcher.watch(&self.engine);
     }
 
     /// Does what time asks for: owed snapshots, and the sync of notes.

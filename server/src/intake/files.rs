@@ -11,11 +11,19 @@ pub(super) fn read(field: &str, path: &Path, roots: &[PathBuf], limit: u64) -> R
     let missing = |error: &std::io::Error| {
         Problem::invalid("file_not_readable", format!("{field}: cannot read {shown}: {error}"), "Check the path and its permissions on the server's machine.")
     };
-    // Symbolic links are followed first, so that what is compared is what is opened.
-    let real = path.canonicalize().map_err(|error| missing(&error))?;
-    if !roots.iter().any(|root| real.starts_with(root)) {
+    let outside = || {
         let hint = "Move it under one of storage.input_roots, or send the bytes in the request.";
-        return Err(Problem::new(403, "path_not_allowed", format!("{field}: {shown} lies outside of the folders that may be read"), hint));
+        Problem::new(403, "path_not_allowed", format!("{field}: {shown} lies outside of the folders that may be read"), hint)
+    };
+    let inside = |path: &Path| roots.iter().any(|root| path.starts_with(root));
+    // Symbolic links are followed first, so that what is compared is what is opened. What is outside is not told to exist or not.
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) if inside(path) => return Err(missing(&error)),
+        Err(_) => return Err(outside()),
+    };
+    if !inside(&real) {
+        return Err(outside());
     }
     let meta = real.metadata().map_err(|error| missing(&error))?;
     if !meta.is_file() {
