@@ -5,6 +5,7 @@
 //! Absent: files and the log; those stand behind the ports in [`comfy::ports`].
 
 pub mod comfy;
+pub mod digest;
 pub mod env;
 pub mod retry;
 pub mod sniff;

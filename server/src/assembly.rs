@@ -66,7 +66,8 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         durations: Arc::clone(&durations),
         store: Arc::clone(&store),
     };
-    let history = History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
+    let history =
+        History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
     let core = Core::new(CoreParts {
         recovered: folded,
         store,

@@ -107,7 +107,10 @@ impl Dispatcher {
         let http = Client::new(transport);
         let stop = self.stop.child_token();
         let (watched, watching) = watch::channel(Vec::new());
-        let config = LinkConfig { poll: self.deps.poll, ..LinkConfig::new(instance.id().clone(), instance.client().clone(), http.clone()) };
+        let config = LinkConfig {
+            poll: self.deps.poll,
+            ..LinkConfig::new(instance.id().clone(), instance.client().clone(), http.clone())
+        };
         let deps = LinkDeps {
             inputs: self.deps.inputs.clone(),
             watched: watching,

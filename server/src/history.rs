@@ -1,5 +1,6 @@
 //! Runs as their logs tell them: any run at any place, its records, its stored outputs.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -89,7 +90,12 @@ impl History {
                 sha256: sha256.to_string(),
                 media_type: output.media_type.clone(),
             }),
-            _ => Err(Problem::new(409, "not_stored", format!("output {n} of run {id} is not stored here"), "Wait until `downloaded` is true.")),
+            _ => Err(Problem::new(
+                409,
+                "not_stored",
+                format!("output {n} of run {id} is not stored here"),
+                "Wait until `downloaded` is true.",
+            )),
         }
     }
 }
@@ -113,8 +119,13 @@ fn unreadable(id: RunId, error: &RecoverError) -> Problem {
     let mut message = format!("the log of run {id} cannot be read: failed to {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
+        write!(message, ": {cause}").expect("a string takes everything");
         source = cause.source();
     }
-    Problem::new(409, "quarantined", message, "Look at it with `comfyd log verify`, and save what is whole with `comfyd log salvage`.")
+    Problem::new(
+        409,
+        "quarantined",
+        message,
+        "Look at it with `comfyd log verify`, and save what is whole with `comfyd log salvage`.",
+    )
 }

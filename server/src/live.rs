@@ -56,6 +56,7 @@ fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok,
     serializer.collect_str(at)
 }
 
+#[expect(clippy::ref_option, reason = "serde hands fields by reference")]
 fn as_optional_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => serializer.collect_str(at),
@@ -223,12 +224,11 @@ impl Live {
             inner.names.entry(view.workflow_id.clone()).or_insert(view.run_id);
             inner.list.insert(view.run_id, Summary::of(view));
             inner.know_key(view.idempotency.as_ref(), view.run_id);
-            match inner.open.get(&view.run_id) {
-                Some(open) => drop(open.view.send_replace(Arc::clone(view))),
-                None => {
-                    let open = Open { view: watch::Sender::new(Arc::clone(view)), preview: watch::Sender::new(None) };
-                    inner.open.insert(view.run_id, open);
-                }
+            if let Some(open) = inner.open.get(&view.run_id) {
+                open.view.send_replace(Arc::clone(view));
+            } else {
+                let open = Open { view: watch::Sender::new(Arc::clone(view)), preview: watch::Sender::new(None) };
+                inner.open.insert(view.run_id, open);
             }
         }
         inner.positions = positions;
@@ -320,7 +320,9 @@ impl Live {
         let wanted = |summary: &&Summary| {
             let status = filter.status.is_empty() || filter.status.contains(&summary.status);
             let named = text.as_ref().is_none_or(|text| {
-                summary.workflow_name.to_lowercase().contains(text) || summary.workflow_id.contains(text) || summary.run_id.to_string().contains(text)
+                summary.workflow_name.to_lowercase().contains(text)
+                    || summary.workflow_id.contains(text)
+                    || summary.run_id.to_string().contains(text)
             });
             status && named
         };
@@ -333,7 +335,13 @@ impl Live {
     pub fn active(&self, since: Timestamp) -> Option<RunId> {
         let inner = self.read();
         let open = inner.list.values().rev().find(|summary| !summary.status.is_settled());
-        let ended = || inner.list.values().filter(|summary| summary.ended.is_some_and(|ended| ended > since)).max_by_key(|summary| summary.ended);
+        let ended = || {
+            inner
+                .list
+                .values()
+                .filter(|summary| summary.ended.is_some_and(|ended| ended > since))
+                .max_by_key(|summary| summary.ended)
+        };
         open.or_else(ended).map(|summary| summary.run_id)
     }
 }

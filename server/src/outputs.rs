@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use comfyd_adapters::comfy::ports::{OutputSink, PartFile};
+use comfyd_adapters::digest::finished;
 use comfyd_adapters::sniff::sniff;
 use comfyd_engine::{RunId, SavedFile};
 use futures_util::future::BoxFuture;
@@ -47,7 +48,11 @@ struct Claim {
 impl Claim {
     fn new(busy: &Arc<Busy>, key: (RunId, u32)) -> io::Result<Self> {
         let free = busy.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        if free { Ok(Self { busy: Arc::clone(busy), key }) } else { Err(io::Error::other("this output is being fetched already")) }
+        if free {
+            Ok(Self { busy: Arc::clone(busy), key })
+        } else {
+            Err(io::Error::other("this output is being fetched already"))
+        }
     }
 }
 
@@ -72,7 +77,7 @@ impl OutputSink for OutputFolder {
         Box::pin(async move {
             let claim = claim?;
             let part = offload.run(move || Part::open(disk, place)).await?;
-            Ok(Box::new(OffloadedPart { part: Some(part), offload, copy_to, _claim: claim }) as Box<dyn PartFile>)
+            Ok(Box::new(OffloadedPart { part: Some(part), offload, copy_to, claim }) as Box<dyn PartFile>)
         })
     }
 }
@@ -137,8 +142,7 @@ impl Part {
     /// Takes up what an earlier try left: a part, or the whole file if only its record was lost.
     fn open(disk: Arc<dyn Disk>, place: Place) -> io::Result<Self> {
         disk.create_dir_all(&place.folder)?;
-        let mut part =
-            Self { disk, place, file: None, hasher: Hasher::new(), head: Vec::new(), length: 0, etag: None };
+        let mut part = Self { disk, place, file: None, hasher: Hasher::new(), head: Vec::new(), length: 0, etag: None };
         let whole = part.place.whole();
         if part.disk.len(&whole)?.is_some() {
             // Renamed before its record was on disk: it cannot be told apart from a file of other bytes, so it is fetched again.
@@ -213,19 +217,18 @@ impl Part {
             self.disk.remove(&self.place.etag)?;
         }
         // A new folder's own name is in its parents.
-        let parents = self.place.folder.ancestors().take(3);
-        parents.map(|folder| self.disk.sync_dir(folder)).collect::<io::Result<()>>()?;
+        let mut parents = self.place.folder.ancestors().take(3);
+        parents.try_for_each(|folder| self.disk.sync_dir(folder))?;
         let copied = copy_to.map(|folder| copy(&self.place.whole(), folder, &self.place.name));
         let (copied_to, copy_problem) = match copied {
             None => (None, None),
             Some(Ok(path)) => (Some(path.display().to_string()), None),
             Some(Err(error)) => (None, Some(format!("{} was not copied to the output folder: {error}", self.place.name))),
         };
-        let digest: String = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(SavedFile {
             name: self.place.name,
             size: self.length,
-            sha256: digest.parse().expect("a digest is 64 hex digits"),
+            sha256: finished(self.hasher),
             media_type: sniff(&self.head).map(str::to_owned),
             copied_to,
             copy_problem,
@@ -258,7 +261,7 @@ struct OffloadedPart {
     part: Option<Part>,
     offload: Offload,
     copy_to: Option<PathBuf>,
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl OffloadedPart {
@@ -294,11 +297,11 @@ impl PartFile for OffloadedPart {
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, io::Result<SavedFile>> {
-        let Self { part, offload, copy_to, _claim } = *self;
+        let Self { part, offload, copy_to, claim } = *self;
         Box::pin(async move {
             let part = part.ok_or_else(|| io::Error::other("an earlier write of this output was cut off"))?;
             let saved = offload.run(move || part.finish(copy_to.as_deref())).await;
-            drop(_claim);
+            drop(claim);
             saved
         })
     }

@@ -12,7 +12,7 @@ pub struct Problem {
     /// The HTTP status code.
     #[serde(skip)]
     pub status: u16,
-    /// A stable name in snake_case.
+    /// A stable name in `snake_case`.
     pub code: String,
     /// What happened; names the field and the value.
     pub message: String,
@@ -43,7 +43,12 @@ impl Problem {
     /// The run has ended.
     pub fn already_settled(run: RunId, status: Status) -> Self {
         let status = status.as_str();
-        Self::new(409, "already_settled", format!("run {run} has already ended: {status}"), "Nothing is left to stop; start a new run.")
+        Self::new(
+            409,
+            "already_settled",
+            format!("run {run} has already ended: {status}"),
+            "Nothing is left to stop; start a new run.",
+        )
     }
 
     /// The server cannot do it now.
@@ -67,12 +72,17 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Refused(refusal) => refused(&refusal),
-            AskError::NotStored { why, disk_full: true } => {
-                Self::new(507, "disk_full", format!("the log could not be written: {why}"), "Free disk space; nothing was started.")
-            }
-            AskError::NotStored { why, disk_full: false } => {
-                Self::unavailable("not_stored", format!("the log could not be written: {why}"), "Nothing was started. Try again; look at the disk.")
-            }
+            AskError::NotStored { why, disk_full: true } => Self::new(
+                507,
+                "disk_full",
+                format!("the log could not be written: {why}"),
+                "Free disk space; nothing was started.",
+            ),
+            AskError::NotStored { why, disk_full: false } => Self::unavailable(
+                "not_stored",
+                format!("the log could not be written: {why}"),
+                "Nothing was started. Try again; look at the disk.",
+            ),
             AskError::Busy => Self::unavailable("busy", "too many requests wait already", "Try again in a second."),
             AskError::Stopping => Self::unavailable("stopping", "the server is stopping", "Try again when it is up."),
         }
@@ -85,7 +95,9 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::UnknownRun(run) => Problem::unknown_run(&run.to_string()),
         Refusal::Exists(_) => Problem::new(409, "exists", message, "Ask again: another id is drawn."),
         Refusal::UnknownInstance(_) => Problem::new(404, "unknown_instance", message, "Give a `url`, or add the instance first."),
-        Refusal::AlreadySettled(run) => Problem::new(409, "already_settled", format!("run {run} has already ended"), "Start a new run."),
+        Refusal::AlreadySettled(run) => {
+            Problem::new(409, "already_settled", format!("run {run} has already ended"), "Start a new run.")
+        }
         Refusal::NotInDoubt(_) => Problem::new(409, "not_in_doubt", message, "Wait, or cancel it and start a new run."),
         Refusal::TooManyRuns { .. } => Problem::new(429, "too_many_runs", message, "Wait until some have ended."),
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use comfyd_adapters::digest::hex;
 use comfyd_adapters::env::{SystemClock, SystemRng};
 use comfyd_adapters::transport::{Address, TcpTransport, Transport};
 use comfyd_engine::Limits;
@@ -53,7 +54,8 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// With the defaults for this data directory: loopback, the user's home for files.
     pub fn new(data_dir: PathBuf) -> Self {
-        let home: Vec<PathBuf> = std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok()).into_iter().collect();
+        let home: Vec<PathBuf> =
+            std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok()).into_iter().collect();
         Self {
             data_dir,
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
@@ -64,7 +66,7 @@ impl ServeOptions {
             input_roots: home.clone(),
             output_roots: home,
             limits: Limits::default(),
-            poll: Duration::from_millis(2000),
+            poll: Duration::from_secs(2),
             min_free: 512 << 20,
         }
     }
@@ -165,7 +167,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         Some(token) => token,
         None => stored_token(&root).map_err(|source| StartError::Write { path: root.join("token"), source })?,
     };
-    let listener = TcpListener::bind(options.listen).await.map_err(|source| StartError::Listen { addr: options.listen, source })?;
+    let listener =
+        TcpListener::bind(options.listen).await.map_err(|source| StartError::Listen { addr: options.listen, source })?;
     let addr = listener.local_addr().map_err(|source| StartError::Listen { addr: options.listen, source })?;
     let ground = Ground {
         root: root.clone(),
@@ -187,7 +190,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");
     let about = serde_json::json!({ "address": addr.to_string(), "pid": std::process::id() });
-    write_private(&server_json, about.to_string().as_bytes()).map_err(|source| StartError::Write { path: server_json.clone(), source })?;
+    write_private(&server_json, about.to_string().as_bytes())
+        .map_err(|source| StartError::Write { path: server_json.clone(), source })?;
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
     let security = Security { token: Secret::new(token.clone()), allowed_hosts: options.allowed_hosts, port: addr.port() };
     let router = api::router(assembled.app.clone(), security);
@@ -225,7 +229,7 @@ pub fn stored_token(root: &Path) -> io::Result<String> {
     if filled != random.len() {
         return Err(io::Error::other("the system gave too few random bytes"));
     }
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = hex(&random);
     write_private(&path, token.as_bytes())?;
     Ok(token)
 }

@@ -60,6 +60,8 @@ pub struct SimOptions {
     pub core: CoreConfig,
     /// The wall time at the runtime's start, in milliseconds since the epoch.
     pub base: u64,
+    /// New runs are refused below this much free disk space, in bytes.
+    pub min_free: u64,
 }
 
 /// The wall time that goes with the runtime's own time, which a test can pause.
@@ -90,7 +92,7 @@ impl SimServer {
             rng: Arc::new(SystemRng::seeded(options.seed)),
             connector: options.connect,
             core: options.core,
-            rules: Rules { url_hosts: None, ..Rules::default() },
+            rules: Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() },
             poll: Duration::from_secs(2),
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;

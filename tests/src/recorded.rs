@@ -7,8 +7,8 @@ use comfyd_adapters::comfy::queue::Queue;
 use comfyd_adapters::comfy::{history, refusal};
 use comfyd_adapters::workflow::Graph;
 use comfyd_engine::{
-    ClientId, Command, CommandId, Engine, Fact, Input, InstanceId, Limits, LinkChange, Outbox, Outcome, PromptId, PromptSpec, RemoteStatus, Request, Run, RunId,
-    RunSpec, RunView, SavedFile, Sha256, Step, Timestamp, Workload, testkit,
+    ClientId, Command, CommandId, Engine, Fact, Input, InstanceId, Limits, LinkChange, Outbox, Outcome, PromptId, PromptSpec,
+    RemoteStatus, Request, Run, RunId, RunSpec, RunView, SavedFile, Sha256, Step, Timestamp, Workload, testkit,
 };
 use comfyd_fixtures::traces::{Channel, Direction, Trace};
 use serde_json::Value;
@@ -66,7 +66,8 @@ pub fn told(trace: &Trace) -> Vec<(Timestamp, Told)> {
         Channel::Note(_) | Channel::Http { .. } | Channel::Ws { .. } => None,
     });
     let started = started.expect("the first line says when");
-    let answers: BTreeMap<u64, u64> = trace.exchanges().iter().filter_map(|exchange| Some((exchange.id, exchange.status?))).collect();
+    let answers: BTreeMap<u64, u64> =
+        trace.exchanges().iter().filter_map(|exchange| Some((exchange.id, exchange.status?))).collect();
     let mut asked: BTreeMap<u64, (String, String)> = BTreeMap::new();
     let mut all = Vec::new();
     for line in &trace.lines {
@@ -94,7 +95,9 @@ pub fn told(trace: &Trace) -> Vec<(Timestamp, Told)> {
                     _ => None, // Nothing that a run's fate depends on.
                 }
             }
-            Channel::Ws { direction: Direction::Receive, line, .. } if line["event"] == "text" => line["text"].as_str().map(|text| Told::Frame(text.to_owned())),
+            Channel::Ws { direction: Direction::Receive, line, .. } if line["event"] == "text" => {
+                line["text"].as_str().map(|text| Told::Frame(text.to_owned()))
+            }
             Channel::Ws { .. } | Channel::Meta(_) | Channel::Note(_) => None,
         };
         all.extend(item.map(|item| (at, item)));
@@ -120,7 +123,11 @@ impl Folding {
             posts: BTreeMap::new(),
             dispatches: BTreeMap::new(),
         };
-        folding.feed(Input::AddInstance { instance: instance.clone(), client: ClientId("us".into()), url: "http://127.0.0.1:8188".into() });
+        folding.feed(Input::AddInstance {
+            instance: instance.clone(),
+            client: ClientId("us".into()),
+            url: "http://127.0.0.1:8188".into(),
+        });
         folding.feed(Input::Link(instance, LinkChange::Up { version: Some("0.8.0".into()), live: true }));
         folding
     }
@@ -167,10 +174,13 @@ impl Folding {
     fn post(&mut self, id: u64, body: &str) {
         let body: Value = comfyd_adapters::comfy::lenient::from_json(body).expect("an accepted body is JSON");
         let graph = Graph::parse(&body["prompt"].to_string()).expect("an accepted prompt is a graph");
-        let chosen = body["prompt_id"].as_str().and_then(|text| text.parse::<RunId>().ok()).filter(|run| !self.runs.contains(run));
+        let chosen =
+            body["prompt_id"].as_str().and_then(|text| text.parse::<RunId>().ok()).filter(|run| !self.runs.contains(run));
         let number = self.runs.len() + 1;
         let run = chosen.unwrap_or_else(|| format!("00000000-0000-7000-8000-{number:012}").parse().expect("a UUID"));
-        let targets = body["partial_execution_targets"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(comfyd_engine::NodeId::from).collect());
+        let targets = body["partial_execution_targets"]
+            .as_array()
+            .map(|list| list.iter().filter_map(Value::as_str).map(comfyd_engine::NodeId::from).collect());
         let outputs = Some(targets.unwrap_or_else(|| graph.sinks()));
         let prompt = PromptSpec { graph: testkit::sha256_of_zeros(), nodes: graph.planned(), outputs, uploads: vec![] };
         let spec = Box::new(RunSpec::new("recorded", self.instance.clone(), Workload::Prompt(prompt)));

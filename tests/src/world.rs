@@ -13,7 +13,7 @@ use comfyd_server::app::{Execute, Source, Target};
 use comfyd_server::core::CoreConfig;
 use comfyd_server::problem::Problem;
 use comfyd_server::store::SimDisk;
-use comfyd_server::testing::{SimOptions, SimServer};
+use comfyd_server::testing::{SimOptions, SimServer, SimStartError};
 use futures_util::future::BoxFuture;
 
 /// The address that stands for the simulated instance.
@@ -41,6 +41,8 @@ pub struct World {
     pub disk: SimDisk,
     /// Chance.
     pub rng: SplitMix64,
+    /// The next server refuses new runs below this much free disk space, in bytes.
+    pub min_free: u64,
     seed: u64,
     starts: u64,
     server: Option<SimServer>,
@@ -63,6 +65,7 @@ impl World {
             fake: FakeComfy::new(FakeConfig { seed, ..config }),
             disk: SimDisk::new(seed),
             rng: SplitMix64::new(seed),
+            min_free: 0,
             seed,
             starts: 0,
             server: None,
@@ -73,8 +76,16 @@ impl World {
 
     /// Starts the server, if it is not up.
     pub async fn start(&mut self) {
+        self.try_start().await.expect("a server starts on whatever a crash left");
+    }
+
+    /// Starts the server, if it is not up and if it can.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn try_start(&mut self) -> Result<(), SimStartError> {
         if self.server.is_some() {
-            return;
+            return Ok(());
         }
         self.starts += 1;
         let fake = self.fake.clone();
@@ -82,11 +93,15 @@ impl World {
             disk: self.disk.clone(),
             connect: Arc::new(move |_, _| Some(Arc::new(ToFake(fake.clone())) as Arc<dyn Transport>)),
             seed: self.seed.wrapping_mul(1_000).wrapping_add(self.starts),
-            core: CoreConfig { limits: Limits { max_concurrent: 4, submitted_ahead: 2, ..Limits::default() }, ..CoreConfig::default() },
+            core: CoreConfig {
+                limits: Limits { max_concurrent: 4, submitted_ahead: 2, ..Limits::default() },
+                ..CoreConfig::default()
+            },
             base: u64::try_from(self.fake.now_unix_ms()).expect("the simulated time is after 1970"),
+            min_free: self.min_free,
         };
-        let server = SimServer::start(options).await.expect("a server starts on whatever a crash left");
-        self.server = Some(server);
+        self.server = Some(SimServer::start(options).await?);
+        Ok(())
     }
 
     /// The running server.
@@ -149,7 +164,13 @@ impl World {
             if met(&view) {
                 return view;
             }
-            assert!(tokio::time::Instant::now() < until, "run {run} is still {} / {}: {:?}", view.status.as_str(), view.phase, view.attention);
+            assert!(
+                tokio::time::Instant::now() < until,
+                "run {run} is still {} / {}: {:?}",
+                view.status.as_str(),
+                view.phase,
+                view.attention
+            );
             // Simulated time: this only lets the next thing happen.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

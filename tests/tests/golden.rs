@@ -48,7 +48,11 @@ fn every_trace_folds_as_it_did() {
     for name in names().expect("the traces are there") {
         let trace = Trace::read(&name).expect("a trace can be read");
         let folding = Folding::of(&told(&trace));
-        let posts = trace.exchanges().iter().filter(|e| e.method == "POST" && e.path.trim_start_matches("/api") == "/prompt" && e.status == Some(200)).count();
+        let posts = trace
+            .exchanges()
+            .iter()
+            .filter(|e| e.method == "POST" && e.path.trim_start_matches("/api") == "/prompt" && e.status == Some(200))
+            .count();
         assert_eq!(folding.runs.len(), posts, "{name}: each POST /prompt that was answered 200 is one run");
         if posts == 0 {
             continue;
@@ -75,7 +79,11 @@ fn replay_at_every_event_is_the_live_state_there() {
                 let live = part.engine.run(*run).expect("runs stay until they are retired");
                 let facts = usize::try_from(live.seq().0).expect("few facts");
                 assert_eq!(part.refolded(*run, facts).as_ref(), Some(live), "{name} after {n} inputs");
-                assert_eq!(whole.refolded(*run, facts).as_ref(), Some(live), "{name}: a prefix of the whole log is the log of the prefix");
+                assert_eq!(
+                    whole.refolded(*run, facts).as_ref(),
+                    Some(live),
+                    "{name}: a prefix of the whole log is the log of the prefix"
+                );
             }
         }
     }
@@ -105,9 +113,10 @@ fn disturbed(told: &[(comfyd_engine::Timestamp, Told)], seed: u64) -> Vec<(comfy
 fn differences(at: &str, a: &serde_json::Value, b: &serde_json::Value) -> Vec<String> {
     use serde_json::Value;
     match (a, b) {
-        (Value::Object(x), Value::Object(y)) if x.len() == y.len() => {
-            x.iter().flat_map(|(key, value)| differences(&format!("{at}.{key}"), value, y.get(key).unwrap_or(&Value::Null))).collect()
-        }
+        (Value::Object(x), Value::Object(y)) if x.len() == y.len() => x
+            .iter()
+            .flat_map(|(key, value)| differences(&format!("{at}.{key}"), value, y.get(key).unwrap_or(&Value::Null)))
+            .collect(),
         (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
             x.iter().zip(y).enumerate().flat_map(|(n, (x, y))| differences(&format!("{at}[{n}]"), x, y)).collect()
         }

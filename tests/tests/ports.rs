@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn append(stream: &StreamId, expected: u64, payloads: &[&[u8]]) -> Append {
-    Append { stream: stream.clone(), expected: Seq(expected), payloads: payloads.iter().map(|payload| payload.to_vec()).collect() }
+    Append {
+        stream: stream.clone(),
+        expected: Seq(expected),
+        payloads: payloads.iter().map(|payload| payload.to_vec()).collect(),
+    }
 }
 
 async fn conforms(store: &mut dyn EventStore) {

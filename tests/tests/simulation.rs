@@ -15,8 +15,14 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-const STORIES: [&str; 6] =
-    ["01_simple_save", "06_text", "20_custom_slow_previews", "21_custom_fails_midway", "22_custom_expand_and_lists", "25_custom_blocked_branch"];
+const STORIES: [&str; 6] = [
+    "01_simple_save",
+    "06_text",
+    "20_custom_slow_previews",
+    "21_custom_fails_midway",
+    "22_custom_expand_and_lists",
+    "25_custom_blocked_branch",
+];
 
 fn chance(world: &mut World, permille: u16) -> bool {
     world.rng.chance(permille)
@@ -43,8 +49,9 @@ async fn disturb(world: &mut World) {
             world.fake.tune(|knobs| knobs.next_posts.push_back(PostFault::AcceptAfter(late)));
         }
         7 => {
-            let fault = [ViewFault::CutAfter(20), ViewFault::Transient(2), ViewFault::PromiseMore(10), ViewFault::PromiseLess(10)]
-                [usize::try_from(world.rng.below(4)).unwrap_or(0)];
+            let fault =
+                [ViewFault::CutAfter(20), ViewFault::Transient(2), ViewFault::PromiseMore(10), ViewFault::PromiseLess(10)]
+                    [usize::try_from(world.rng.below(4)).unwrap_or(0)];
             world.fake.tune(|knobs| knobs.next_views.push_back(fault));
         }
         8 => world.fake.tune(|knobs| knobs.failing_requests = 3),
@@ -100,16 +107,20 @@ async fn heal(world: &mut World) {
 
 /// Every run ends, or says what it waits for; what waits for the user is cancelled, and then ends.
 async fn settle(world: &mut World) -> Vec<(RunId, RunView)> {
-    let patient = Duration::from_secs(600);
+    let patient = Duration::from_mins(10);
     let mut views = Vec::new();
     for run in world.acknowledged.keys().copied().collect::<Vec<_>>() {
-        let done = |view: &RunView| view.status.is_settled() || view.attention.as_ref().is_some_and(|attention| waits_for_user(attention.kind));
+        let done = |view: &RunView| {
+            view.status.is_settled() || view.attention.as_ref().is_some_and(|attention| waits_for_user(attention.kind))
+        };
         let view = world.wait(run, patient, done).await;
         if !view.status.is_settled() {
             world.cancel(run).await;
             world.wait(run, patient, |view| view.status.is_settled()).await;
         }
-        let view = world.wait(run, patient, |view| view.outputs.iter().all(|output| output.downloaded || output.problem.is_some())).await;
+        let view = world
+            .wait(run, patient, |view| view.outputs.iter().all(|output| output.downloaded || output.problem.is_some()))
+            .await;
         views.push((run, view));
     }
     world.check().await;

@@ -1,11 +1,11 @@
 //! `comfyd outputs`: what a run made, and where it is.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use comfyd_adapters::digest::hex;
 use http_body_util::BodyExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -156,11 +156,4 @@ async fn download(client: &Client, run: &RunDoc, output: &OutputDoc, part: &Path
         Some(want) if *want != got => Err(broken(format!("its hash is {got}, not {want}"))),
         Some(_) | None => Ok(()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
 }

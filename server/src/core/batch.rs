@@ -91,7 +91,9 @@ impl Batch {
     pub(crate) fn take_appends(&mut self) -> Vec<Append> {
         let class = if self.only_vital { Class::MayUseReserve } else { Class::Ordinary };
         let mut appends = std::mem::take(&mut self.appends);
-        appends.iter_mut().for_each(|append| append.class = class);
+        for append in &mut appends {
+            append.class = class;
+        }
         appends
     }
 }
@@ -100,6 +102,11 @@ impl Batch {
 fn is_vital(event: &RunEvent) -> bool {
     matches!(
         event,
-        RunEvent::CancelRequested(_) | RunEvent::StopSent(_) | RunEvent::Cancelled(_) | RunEvent::Failed(_) | RunEvent::Completed(_) | RunEvent::ExecutionSucceeded(_)
+        RunEvent::CancelRequested(_)
+            | RunEvent::StopSent(_)
+            | RunEvent::Cancelled(_)
+            | RunEvent::Failed(_)
+            | RunEvent::Completed(_)
+            | RunEvent::ExecutionSucceeded(_)
     )
 }

@@ -9,7 +9,7 @@ mod recovery;
 mod task;
 
 pub use message::{AskError, CoreHandle, Granted};
-pub(crate) use recovery::{decode, fold_records};
 pub use recovery::{RecoverError, RecoveredCore, recover};
+pub(crate) use recovery::{decode, fold_records};
 pub(crate) use task::CoreParts;
 pub use task::{Core, CoreConfig};

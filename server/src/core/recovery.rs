@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use comfyd_engine::journal::envelope;
 use comfyd_engine::{
-    Engine, Fact, Instance, InstanceEvent, InstanceId, Limits, LogRepaired, Outbox, Recorded, Run, RunEvent, RunId, RunView, Seq, Sha256, StreamId,
+    Engine, Fact, Instance, InstanceEvent, InstanceId, Limits, LogRepaired, Outbox, Recorded, Run, RunEvent, RunId, RunView, Seq,
+    Sha256, StreamId,
 };
 
 use crate::history::Folded;
@@ -57,7 +58,12 @@ pub struct RecoveredCore {
 ///
 /// # Errors
 /// If an instance's log cannot be folded. A run whose log cannot be is quarantined and listed as such.
-pub async fn recover(store: &FileStore, recovered: &Recovered, limits: Limits, live: &Arc<Live>) -> Result<RecoveredCore, RecoverError> {
+pub async fn recover(
+    store: &FileStore,
+    recovered: &Recovered,
+    limits: Limits,
+    live: &Arc<Live>,
+) -> Result<RecoveredCore, RecoverError> {
     let mut core = RecoveredCore { engine: Engine::new(limits), blobs: vec![], repairs: vec![] };
     for stream in &recovered.streams {
         match &stream.stream {
@@ -80,11 +86,12 @@ async fn recover_run(
         StreamVerdict::Ok | StreamVerdict::Repaired(_) => None,
     };
     let current = found.snapshot.as_ref().is_some_and(|snapshot| snapshot.seq == found.last);
-    if current && quarantined.is_none() && found.verdict == StreamVerdict::Ok {
-        if let Some(summary) = store.state_json(&found.stream).await?.and_then(|text| Summary::of_settled_state(&text)) {
-            live.list_over(summary);
-            return Ok(());
-        }
+    if current
+        && found.verdict == StreamVerdict::Ok
+        && let Some(summary) = store.state_json(&found.stream).await?.and_then(|text| Summary::of_settled_state(&text))
+    {
+        live.list_over(summary);
+        return Ok(());
     }
     // A log whose replay ends the process twice is set aside, so that the server starts.
     if let Err(error) = store.begin_replay(&found.stream) {
@@ -157,8 +164,15 @@ pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]
     Ok(engine)
 }
 
+/// Blobs that travel in a log.
+pub(crate) type LoggedBlobs = Vec<(Sha256, Vec<u8>)>;
+
 /// Folds the records of a run's log into the run and the blobs that travel with it.
-pub(crate) fn fold_records(id: RunId, records: Vec<(Seq, Vec<u8>)>, until: Option<Seq>) -> Result<(Run, Vec<(Sha256, Vec<u8>)>), RecoverError> {
+pub(crate) fn fold_records(
+    id: RunId,
+    records: Vec<(Seq, Vec<u8>)>,
+    until: Option<Seq>,
+) -> Result<(Run, LoggedBlobs), RecoverError> {
     let stream = || StreamId::Run(id);
     let mut run: Option<Run> = None;
     let mut blobs = Vec::new();
@@ -167,7 +181,8 @@ pub(crate) fn fold_records(id: RunId, records: Vec<(Seq, Vec<u8>)>, until: Optio
         if until.is_some_and(|until| seq > until) {
             break;
         }
-        let (at, event) = envelope::read::<RunEvent>(&payload).map_err(|source| RecoverError::Decode { stream: stream(), seq, source })?;
+        let (at, event) =
+            envelope::read::<RunEvent>(&payload).map_err(|source| RecoverError::Decode { stream: stream(), seq, source })?;
         let Some(event) = event else {
             if let Some(run) = &mut run {
                 run.skip(seq);

@@ -70,7 +70,7 @@ const TURN: usize = 256;
 /// How long after a failed write the loop tries to go on.
 const CATCH_UP_MS: u64 = 1_000;
 /// The loop looks at the clock at least so often.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
 /// What a core loop is made of.
 pub(crate) struct CoreParts {
@@ -251,7 +251,8 @@ impl Core {
         let mut runs: Vec<RunId> = touched.to_vec();
         runs.sort_unstable();
         runs.dedup();
-        let views: Vec<Arc<RunView>> = runs.iter().filter_map(|id| self.engine.run(*id)).map(|run| Arc::new(RunView::of(run))).collect();
+        let views: Vec<Arc<RunView>> =
+            runs.iter().filter_map(|id| self.engine.run(*id)).map(|run| Arc::new(RunView::of(run))).collect();
         if views.is_empty() {
             return;
         }
@@ -264,7 +265,8 @@ impl Core {
 
     fn owe_snapshot(&mut self, view: &Arc<RunView>, now: Timestamp) {
         let every = self.config.snapshot_every_ms;
-        let snapshot = self.snapshots.entry(view.run_id).or_insert_with(|| Snapshot { gate: Throttle::every_ms(every), owed: None });
+        let snapshot =
+            self.snapshots.entry(view.run_id).or_insert_with(|| Snapshot { gate: Throttle::every_ms(every), owed: None });
         if snapshot.gate.admit(now) {
             snapshot.owed = None;
             write_snapshot(&self.store, view);
@@ -332,6 +334,11 @@ fn write_snapshot(store: &FileStore, view: &RunView) {
 fn run_of(input: &Input) -> Option<RunId> {
     match input {
         Input::Request(run, _) | Input::Reconciled(run, _) | Input::Repaired(run, _) => Some(*run),
-        Input::AddInstance { .. } | Input::Observed(..) | Input::Outcome(..) | Input::Link(..) | Input::Restarted | Input::Deadline => None,
+        Input::AddInstance { .. }
+        | Input::Observed(..)
+        | Input::Outcome(..)
+        | Input::Link(..)
+        | Input::Restarted
+        | Input::Deadline => None,
     }
 }

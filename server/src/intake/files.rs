@@ -9,7 +9,11 @@ use crate::problem::Problem;
 pub(super) fn read(field: &str, path: &Path, roots: &[PathBuf], limit: u64) -> Result<Vec<u8>, Problem> {
     let shown = path.display();
     let missing = |error: &std::io::Error| {
-        Problem::invalid("file_not_readable", format!("{field}: cannot read {shown}: {error}"), "Check the path and its permissions on the server's machine.")
+        Problem::invalid(
+            "file_not_readable",
+            format!("{field}: cannot read {shown}: {error}"),
+            "Check the path and its permissions on the server's machine.",
+        )
     };
     let outside = || {
         let hint = "Move it under one of storage.input_roots, or send the bytes in the request.";
@@ -33,7 +37,12 @@ pub(super) fn read(field: &str, path: &Path, roots: &[PathBuf], limit: u64) -> R
     let file = std::fs::File::open(&real).map_err(|error| missing(&error))?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| missing(&error))?;
     if bytes.len() as u64 > limit {
-        return Err(Problem::new(413, "file_too_large", format!("{field}: {shown} is larger than {limit} bytes"), "Use a smaller file."));
+        return Err(Problem::new(
+            413,
+            "file_too_large",
+            format!("{field}: {shown} is larger than {limit} bytes"),
+            "Use a smaller file.",
+        ));
     }
     Ok(bytes)
 }
@@ -42,12 +51,22 @@ pub(super) fn read(field: &str, path: &Path, roots: &[PathBuf], limit: u64) -> R
 pub(super) fn check_output_dir(path: &Path, roots: &[PathBuf]) -> Result<String, Problem> {
     let shown = path.display();
     if !path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
-        return Err(Problem::invalid("output_dir_invalid", format!("output_dir: {shown} is not an absolute path without `..`"), "Give an absolute path."));
+        return Err(Problem::invalid(
+            "output_dir_invalid",
+            format!("output_dir: {shown} is not an absolute path without `..`"),
+            "Give an absolute path.",
+        ));
     }
     let real = path.ancestors().find_map(|folder| folder.canonicalize().ok());
     if !real.is_some_and(|real| roots.iter().any(|root| real.starts_with(root))) {
-        let hint = "Choose a folder under one of storage.output_roots; without output_dir the outputs stay in the data directory.";
-        return Err(Problem::new(403, "path_not_allowed", format!("output_dir: {shown} lies outside of the folders that may be written"), hint));
+        let hint =
+            "Choose a folder under one of storage.output_roots; without output_dir the outputs stay in the data directory.";
+        return Err(Problem::new(
+            403,
+            "path_not_allowed",
+            format!("output_dir: {shown} lies outside of the folders that may be written"),
+            hint,
+        ));
     }
     path.to_str().map(str::to_owned).ok_or_else(|| {
         Problem::invalid("output_dir_invalid", format!("output_dir: {shown} is not UTF-8"), "Choose a folder with a plain name.")

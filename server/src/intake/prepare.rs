@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use comfyd_adapters::comfy::ports::Blobs;
+use comfyd_adapters::digest::sha256;
 use comfyd_adapters::env::Rng;
 use comfyd_adapters::transport::Address;
 use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
 use comfyd_engine::{
     ClientId, Idempotency, Input, InstanceId, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Upload, Workload,
 };
-use sha2::{Digest, Sha256 as Hasher};
 
 use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
@@ -74,7 +74,8 @@ impl Intake {
         for (target, value) in &request.inputs {
             set(&mut graph, target, value)?;
         }
-        let output_dir = request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.output_roots)).transpose()?;
+        let output_dir =
+            request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.output_roots)).transpose()?;
         let uploads = self.uploads(&graph, request.images).await?;
         let instance = self.instance(request.target.as_ref(), core).await?;
         let name = request.name.or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
@@ -92,7 +93,8 @@ impl Intake {
     }
 
     pub(crate) fn check_room(&self) -> Result<(), Problem> {
-        let free = self.store.free_bytes().map_err(|error| Problem::internal(format!("the free disk space cannot be read: {error}")))?;
+        let free =
+            self.store.free_bytes().map_err(|error| Problem::internal(format!("the free disk space cannot be read: {error}")))?;
         if free < self.rules.min_free {
             let message = format!("only {} MiB are free on the disk of the data directory", free >> 20);
             let hint = format!("Free disk space: new runs need {} MiB. Runs that exist go on.", self.rules.min_free >> 20);
@@ -107,7 +109,11 @@ impl Intake {
             Source::File(path) => {
                 let bytes = files::read("workflow_file", path, &self.rules.input_roots, MAX_WORKFLOW)?;
                 let text = String::from_utf8(bytes).map_err(|_| {
-                    Problem::invalid("workflow_not_text", format!("workflow_file: {} is not UTF-8 text", path.display()), "Give a workflow in API format (JSON).")
+                    Problem::invalid(
+                        "workflow_not_text",
+                        format!("workflow_file: {} is not UTF-8 text", path.display()),
+                        "Give a workflow in API format (JSON).",
+                    )
                 })?;
                 Ok((text, Some(path.display().to_string())))
             }
@@ -127,7 +133,12 @@ impl Intake {
             return Ok(vec![]);
         }
         if given.len() > MAX_IMAGES {
-            return Err(Problem::new(413, "too_many_images", format!("input_images: {} files", given.len()), format!("Send at most {MAX_IMAGES}.")));
+            return Err(Problem::new(
+                413,
+                "too_many_images",
+                format!("input_images: {} files", given.len()),
+                format!("Send at most {MAX_IMAGES}."),
+            ));
         }
         let assigned = graph.assign_images(&wanted).map_err(|error| bad_workflow(&error))?;
         let mut total = 0;
@@ -138,9 +149,18 @@ impl Intake {
             let bytes = self.image_bytes(image)?;
             total += bytes.len() as u64;
             if total > MAX_ALL_IMAGES {
-                return Err(Problem::new(413, "images_too_large", "input_images: more than 512 MiB in all", "Send fewer or smaller files."));
+                return Err(Problem::new(
+                    413,
+                    "images_too_large",
+                    "input_images: more than 512 MiB in all",
+                    "Send fewer or smaller files.",
+                ));
             }
-            let blob = self.vault.put(bytes).await.map_err(|error| Problem::internal(format!("an input file cannot be stored: {error}")))?;
+            let blob = self
+                .vault
+                .put(bytes)
+                .await
+                .map_err(|error| Problem::internal(format!("an input file cannot be stored: {error}")))?;
             uploads.push(Upload { blob, node: assigned.node, input: assigned.input, file_name: base_name(&name_of(image)) });
         }
         Ok(uploads)
@@ -149,9 +169,12 @@ impl Intake {
     fn image_bytes(&self, image: &Image) -> Result<Bytes, Problem> {
         match image {
             Image::File(path) => files::read("input_images", path, &self.rules.input_roots, MAX_IMAGE).map(Bytes::from),
-            Image::Bytes { name, bytes } if bytes.len() as u64 > MAX_IMAGE => {
-                Err(Problem::new(413, "file_too_large", format!("input_images: {name} is larger than 64 MiB"), "Use a smaller file."))
-            }
+            Image::Bytes { name, bytes } if bytes.len() as u64 > MAX_IMAGE => Err(Problem::new(
+                413,
+                "file_too_large",
+                format!("input_images: {name} is larger than 64 MiB"),
+                "Use a smaller file.",
+            )),
             Image::Bytes { bytes, .. } => Ok(bytes.clone()),
         }
     }
@@ -159,19 +182,29 @@ impl Intake {
     async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
         let url = match (target, &self.rules.default_url) {
             (Some(Target::Instance(id)), _) => return Ok(id.clone()),
-            (Some(Target::Url(url)), _) => url,
-            (None, Some(url)) => url,
+            (Some(Target::Url(url)), _) | (None, Some(url)) => url,
             (None, None) => {
-                return Err(Problem::invalid("no_instance", "the request names no instance", "Give `url`, such as http://127.0.0.1:8188."));
+                return Err(Problem::invalid(
+                    "no_instance",
+                    "the request names no instance",
+                    "Give `url`, such as http://127.0.0.1:8188.",
+                ));
             }
         };
-        let address = Address::parse(url).map_err(|error| Problem::invalid(error.code(), format!("url: failed to {error}"), error.hint()))?;
+        let address = Address::parse(url)
+            .map_err(|error| Problem::invalid(error.code(), format!("url: failed to {error}"), error.hint()))?;
         let listed = self.rules.url_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|host| host == address.host()));
-        let loopback = address.host() == "localhost" || address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let loopback =
+            address.host() == "localhost" || address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let default = self.rules.default_url.as_deref() == Some(url);
         if !(listed || loopback || default) {
             let message = format!("url: {} is neither loopback nor an allowed host", address.host());
-            return Err(Problem::new(403, "host_not_allowed", message, "Add the host to server.url_hosts, or use an SSH connection."));
+            return Err(Problem::new(
+                403,
+                "host_not_allowed",
+                message,
+                "Add the host to server.url_hosts, or use an SSH connection.",
+            ));
         }
         let instance = address.instance_id();
         let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
@@ -201,30 +234,20 @@ impl Intake {
 /// The hash of everything in a request that makes it that request and no other.
 pub(crate) fn fingerprint(request: &Execute) -> Sha256 {
     let Execute { source, target, inputs, images, name, output_dir, priority, retry_of, idempotency_key: _ } = request;
-    let mut hasher = Hasher::new();
     // The texts are only compared with others of this program's making.
     let images = match images {
         Images::InOrder(images) => images.iter().map(image_print).collect::<Vec<_>>(),
         Images::ByNode(map) => map.iter().map(|(node, image)| format!("{node:?}:{}", image_print(image))).collect(),
     };
-    hasher.update(format!("{source:?}\n{target:?}\n{inputs:?}\n{images:?}\n{name:?}\n{output_dir:?}\n{priority}\n{retry_of:?}"));
-    hex(&hasher.finalize())
+    let text = format!("{source:?}\n{target:?}\n{inputs:?}\n{images:?}\n{name:?}\n{output_dir:?}\n{priority}\n{retry_of:?}");
+    sha256(text.as_bytes())
 }
 
 fn image_print(image: &Image) -> String {
     match image {
-        Image::File(path) => format!("file {path:?}"),
+        Image::File(path) => format!("file {}", path.display()),
         Image::Bytes { name, bytes } => format!("bytes {name:?} {}", sha256(bytes)),
     }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    hex(&Hasher::digest(bytes))
-}
-
-fn hex(digest: &[u8]) -> Sha256 {
-    let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    text.parse().expect("a digest is 64 hex digits")
 }
 
 fn name_of(image: &Image) -> String {
@@ -250,7 +273,11 @@ fn set(graph: &mut Graph, target: &str, value: &str) -> Result<(), Problem> {
     let dots: Vec<usize> = target.match_indices('.').map(|(at, _)| at).collect();
     let at = dots.iter().rev().find(|at| is_node(&target[..**at])).or_else(|| dots.last()).copied();
     let Some(at) = at else {
-        return Err(Problem::invalid("input_name", format!("inputs: `{target}` is not NODE.INPUT"), "Write for example 3.seed, or \"KSampler.seed\" with the node's title."));
+        return Err(Problem::invalid(
+            "input_name",
+            format!("inputs: `{target}` is not NODE.INPUT"),
+            "Write for example 3.seed, or \"KSampler.seed\" with the node's title.",
+        ));
     };
     graph.set(&target[..at], &target[at + 1..], value).map_err(|error| bad_workflow(&error))
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use comfyd_adapters::digest::sha256;
 use comfyd_engine::Sha256;
-use sha2::Digest;
 
 use super::disk::{Disk, Replace, write_new};
 use super::layout::Layout;
@@ -46,16 +46,6 @@ const LIMIT: u64 = 1 << 30;
 
 /// Makes temporary names differ within the process.
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
-
-/// The SHA-256 of some bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(64);
-    for byte in sha2::Sha256::digest(bytes) {
-        write!(text, "{byte:02x}").expect("text takes text");
-    }
-    text.parse().expect("32 bytes are 64 hex digits")
-}
 
 /// Stores a blob durably.
 pub(crate) fn put(disk: &dyn Disk, layout: &Layout, bytes: &[u8]) -> Result<Sha256, BlobError> {

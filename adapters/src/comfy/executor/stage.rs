@@ -3,16 +3,15 @@
 //! Invariant: every step can be done twice without harm, as uploads are named by their content.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
 use comfyd_engine::{NodeId, Outcome, RunError, Sha256, Upload, UploadedFile};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use sha2::Digest as _;
 
 use super::{Executor, run_error};
 use crate::comfy::http::HttpError;
+use crate::digest::sha256;
 use crate::workflow::{Graph, WorkflowError};
 
 /// How large a graph may travel in the log (reliability.md 2).
@@ -165,15 +164,6 @@ fn upload_name(upload: &Upload) -> String {
     let extension = upload.file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let extension = extension.filter(|text| (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()));
     format!("comfyd_{}.{}", &upload.blob.as_str()[..16], extension.as_deref().unwrap_or("bin"))
-}
-
-/// The hash of some bytes.
-fn sha256(bytes: &[u8]) -> Sha256 {
-    let mut hex = String::with_capacity(64);
-    for byte in sha2::Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-    }
-    hex.parse().expect("64 hex digits were written")
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use comfyd_engine::{Ending, PromptId, RunId};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::{Client, GET_LIMIT, HttpError, Reply};
 use crate::comfy::history;
 use crate::comfy::lenient::from_json;
 use crate::comfy::queue::Queue;
+use crate::digest::sha256;
 
 /// How long an upload may take.
 const UPLOAD_LIMIT: Duration = Duration::from_mins(10);
@@ -135,10 +135,7 @@ impl Client {
     pub async fn upload_image(&self, name: &str, bytes: &Bytes) -> Result<Uploaded, HttpError> {
         let what = "POST /upload/image";
         // The content decides the boundary, so that the same upload is the same request; it cannot hold its own hash.
-        let mut boundary = String::from("comfyd-");
-        for byte in Sha256::digest(bytes).iter().take(16) {
-            write!(boundary, "{byte:02x}").expect("a string takes everything");
-        }
+        let boundary = format!("comfyd-{}", &sha256(bytes).as_str()[..32]);
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
         let head = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"type\"\r\n\r\ninput\r\n--{boundary}\r\nContent-Disposition: form-data; \

@@ -40,7 +40,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     rng: u64,
     boot: u64,
@@ -147,6 +147,17 @@ impl SimDisk {
     /// The bytes of all files together.
     pub fn used(&self) -> u64 {
         self.state().used()
+    }
+
+    /// Whether a planned loss of power has come.
+    pub fn is_off(&self) -> bool {
+        self.state().power_left == Some(0)
+    }
+
+    /// A second disk with the same bytes and names, and a future of its own.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     /// Loses power and comes back: an arbitrary part of what was not synced is gone.

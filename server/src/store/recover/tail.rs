@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use super::Cut;
-use crate::store::blobs::sha256;
 use crate::store::disk::{Disk, parent, write_new};
 use crate::store::log_file::READ_LIMIT;
+use comfyd_adapters::digest::sha256;
 
 /// Copies the bytes from `offset` on to a file beside, durably, then cuts them off.
 pub(super) fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> io::Result<Cut> {
