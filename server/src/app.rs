@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, broadcast, watch};
 use crate::core::CoreHandle;
 use crate::live::{Live, Preview, Summary};
 use crate::problem::Problem;
+use crate::store::Health;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target};
 
@@ -255,7 +256,11 @@ impl App {
 
     /// Whether the server can take work.
     pub fn readiness(&self) -> Readiness {
-        self.readiness.borrow().clone()
+        // The store may know before the core loop does: nothing need have been written since.
+        match self.history.store.health() {
+            Health::ReadOnly { why } => Readiness::ReadOnly(why),
+            Health::Healthy | Health::Degraded { .. } => self.readiness.borrow().clone(),
+        }
     }
 
     /// The time.

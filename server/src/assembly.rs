@@ -48,7 +48,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     });
     let (handle, inbox) = CoreHandle::channel();
     let vault = Arc::new(Vault::new(Arc::clone(&store)));
-    let sink = Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live)));
+    let sink = Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.min_free));
     let dispatcher = Dispatcher::new(DispatchDeps {
         connector: ground.connector,
         inputs: handle.inputs(),

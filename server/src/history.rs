@@ -13,7 +13,7 @@ use crate::core::RecoverError;
 use crate::core::{decode, fold_records};
 use crate::live::Live;
 use crate::problem::Problem;
-use crate::store::{Damaged, FileStore};
+use crate::store::{Damaged, FileStore, ReadError};
 
 /// A run folded from its log.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl History {
         let id = view.run_id;
         let known = view.outputs.iter().find(|output| output.n == n);
         let output = known.ok_or_else(|| {
-            Problem::new(404, "no_such_output", format!("run {id} has no output {n}"), "List them at /api/v1/runs/{id}/outputs.")
+            Problem::new(404, "no_such_output", format!("run {id} has no output {n}"), format!("List them at /api/v1/runs/{id}/outputs."))
         })?;
         match (&output.local_name, output.size, &output.sha256) {
             (Some(name), Some(size), Some(sha256)) => Ok(OutputFile {
@@ -121,6 +121,10 @@ fn unreadable(id: RunId, error: &RecoverError) -> Problem {
     while let Some(cause) = source {
         write!(message, ": {cause}").expect("a string takes everything");
         source = cause.source();
+    }
+    if let RecoverError::Read(ReadError::NotDurable(_) | ReadError::Stopped) = error {
+        let hint = "Nothing is lost. Free disk space or repair the disk, then ask again.";
+        return Problem::unavailable("not_readable_now", message, hint);
     }
     Problem::new(
         409,

@@ -33,6 +33,7 @@ pub(crate) struct OutputFolder {
     offload: Offload,
     live: Arc<Live>,
     busy: Arc<Busy>,
+    min_free: u64,
 }
 
 /// The outputs in the making, so that no two tasks write one file.
@@ -63,20 +64,22 @@ impl Drop for Claim {
 }
 
 impl OutputFolder {
-    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, offload: Offload, live: Arc<Live>) -> Self {
-        Self { root, disk, offload, live, busy: Arc::default() }
+    /// Files wait while less than `min_free` bytes are free: what is left is for the log.
+    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, offload: Offload, live: Arc<Live>, min_free: u64) -> Self {
+        Self { root, disk, offload, live, busy: Arc::default(), min_free }
     }
 }
 
 impl OutputSink for OutputFolder {
     fn open(&self, run: RunId, n: u32, label: &str) -> BoxFuture<'_, io::Result<Box<dyn PartFile>>> {
         let place = Place::new(&folder(&self.root, run), n, label);
+        let room = Room { root: self.root.clone(), min_free: self.min_free };
         let (disk, offload) = (Arc::clone(&self.disk), self.offload);
         let copy_to = self.live.view(run).and_then(|view| view.output_dir.clone()).map(PathBuf::from);
         let claim = Claim::new(&self.busy, (run, n));
         Box::pin(async move {
             let claim = claim?;
-            let part = offload.run(move || Part::open(disk, place)).await?;
+            let part = offload.run(move || Part::open(disk, place, room)).await?;
             Ok(Box::new(OffloadedPart { part: Some(part), offload, copy_to, claim }) as Box<dyn PartFile>)
         })
     }
@@ -127,9 +130,27 @@ const HEAD: usize = 512;
 /// Files are read back in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
+/// What must stay free of the disk.
+struct Room {
+    root: PathBuf,
+    min_free: u64,
+}
+
+impl Room {
+    fn check(&self, disk: &dyn Disk) -> io::Result<()> {
+        let free = disk.free_bytes(&self.root)?;
+        if free >= self.min_free {
+            return Ok(());
+        }
+        let why = format!("only {} MiB are free on the disk; files wait for {} MiB", free >> 20, self.min_free >> 20);
+        Err(io::Error::new(io::ErrorKind::StorageFull, why))
+    }
+}
+
 /// A file in the making.
 struct Part {
     disk: Arc<dyn Disk>,
+    room: Room,
     place: Place,
     file: Option<Box<dyn DiskFile>>,
     hasher: Hasher,
@@ -140,9 +161,10 @@ struct Part {
 
 impl Part {
     /// Takes up what an earlier try left: a part, or the whole file if only its record was lost.
-    fn open(disk: Arc<dyn Disk>, place: Place) -> io::Result<Self> {
+    fn open(disk: Arc<dyn Disk>, place: Place, room: Room) -> io::Result<Self> {
+        room.check(&*disk)?;
         disk.create_dir_all(&place.folder)?;
-        let mut part = Self { disk, place, file: None, hasher: Hasher::new(), head: Vec::new(), length: 0, etag: None };
+        let mut part = Self { disk, room, place, file: None, hasher: Hasher::new(), head: Vec::new(), length: 0, etag: None };
         let whole = part.place.whole();
         if part.disk.len(&whole)?.is_some() {
             // Renamed before its record was on disk: it cannot be told apart from a file of other bytes, so it is fetched again.
@@ -180,6 +202,7 @@ impl Part {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.room.check(&*self.disk)?;
         if self.file.is_none() {
             self.file = Some(self.disk.create_new(&self.place.part)?);
         }

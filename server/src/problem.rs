@@ -56,6 +56,12 @@ impl Problem {
         Self::new(503, code, message, hint)
     }
 
+    /// Nothing can be written until the disk is repaired and the server started again.
+    pub fn read_only(why: &str) -> Self {
+        let hint = "Repair the disk or put the data directory back, then restart comfyd. Runs on ComfyUI go on meanwhile.";
+        Self::unavailable("read_only", format!("nothing can be stored: {why}"), hint)
+    }
+
     /// Something here is broken.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "internal", message, "Look at the server's log.")

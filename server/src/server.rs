@@ -161,7 +161,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let root = options.data_dir.clone();
     let opening = (root.clone(), Arc::clone(&disk));
-    let opened = Offload::Threads.run(move || FileStore::open(&opening.0, opening.1, Options::default())).await;
+    let store_options = Options { min_free: options.min_free, ..Options::default() };
+    let opened = Offload::Threads.run(move || FileStore::open(&opening.0, opening.1, store_options)).await;
     let (store, recovered) = opened?;
     let token = match options.token {
         Some(token) => token,

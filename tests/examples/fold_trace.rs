@@ -19,12 +19,11 @@ fn main() -> io::Result<()> {
     let trace = Trace::read(&name).map_err(io::Error::other)?;
     let folding = Folding::of(&told(&trace));
     for fact in &folding.facts {
-        match fact {
-            Fact::Instance(id, recorded) => writeln!(out, "{} {id} {}", recorded.at, serde_json::to_string(&recorded.event)?)?,
-            Fact::Run(id, recorded) => {
-                writeln!(out, "{} {id} {} {}", recorded.at, recorded.seq, serde_json::to_string(&recorded.event)?)?
-            }
-        }
+        let (stream, at, event) = match fact {
+            Fact::Instance(id, recorded) => (id.to_string(), recorded.at, serde_json::to_string(&recorded.event)?),
+            Fact::Run(id, recorded) => (format!("{id} {}", recorded.seq), recorded.at, serde_json::to_string(&recorded.event)?),
+        };
+        writeln!(out, "{at} {stream} {event}")?;
     }
     for view in folding.views() {
         writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;

@@ -110,6 +110,9 @@ pub(crate) struct Serve {
     /// The ComfyUI for runs that name none, such as http://127.0.0.1:8188
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Refuse new runs below this much free disk space, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, hide = true)]
+    pub(crate) min_free_mib: u32,
     /// How log lines look; RUST_LOG chooses which
     #[arg(long, value_enum, default_value_t = LogFormat::Human, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,

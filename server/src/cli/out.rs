@@ -118,7 +118,7 @@ impl Out {
 
     /// Prints a line; everything from outside in it must be clean.
     pub(crate) fn line(self, text: impl Display) -> Result<(), CliError> {
-        self.raw(&format!("{text}\n"))
+        self.raw(&format!("{}\n", text::escaped(&text.to_string())))
     }
 
     /// Prints a line for people; nothing with `--json`.
@@ -160,7 +160,7 @@ impl Out {
             return;
         }
         let text = match self.form {
-            Form::Json => error.to_json().to_string(),
+            Form::Json => text::escaped(&error.to_json().to_string()).into_owned(),
             Form::Human => human(error, self.errors),
         };
         // There is nobody left to tell if standard error is closed.

@@ -16,6 +16,7 @@ pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> 
     options.listen = args.listen;
     options.token = access::given_token(args.token_file.as_deref())?;
     options.default_url.clone_from(&args.url);
+    options.min_free = u64::from(args.min_free_mib) << 20;
     let given = options.token.is_some();
     // Before the start, so that a signal during a long recovery is not lost.
     let mut signals = Signals::listen()?;

@@ -3,6 +3,8 @@
 //! Invariants: cleaned text holds no control character and nothing that turns the writing direction, so a file name cannot move the cursor or
 //! show itself as another one; widths are columns, not bytes.
 
+use std::borrow::Cow;
+
 /// Text from outside on one line, without control and direction characters.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().filter_map(|c| if c == '\n' || c == '\t' { Some(' ') } else { Some(c).filter(|c| !is_dangerous(*c)) }).collect()
@@ -17,6 +19,16 @@ fn is_dangerous(c: char) -> bool {
     let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let hides = matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
     c.is_control() || turns || hides
+}
+
+/// JSON whose strings show what a terminal would obey: JSON itself escapes only the first 32 characters.
+pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
+    let hides = |c: char| is_dangerous(c) && (!c.is_ascii_control() || c == '\u{7f}');
+    if !json.contains(hides) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    Cow::Owned(json.chars().map(|c| if hides(c) { escape(c) } else { c.to_string() }).collect())
 }
 
 /// The columns that a character takes.
@@ -94,6 +106,16 @@ mod tests {
         assert_eq!(clean("a\x1b[31mb\r\n\tc\u{202e}gpj\u{2066}\u{7f}\u{9b}31m"), "a[31mb  cgpj31m");
         assert_eq!(clean("naïve 图像 🎨"), "naïve 图像 🎨");
         assert_eq!(clean_lines("a\x07\nb"), ["a", "b"]);
+    }
+
+    #[test]
+    fn json_stays_the_same_to_programs() {
+        let json = "{\"a\":\"\u{9b}\u{202e}\u{7f}\u{e0041}\u{20ac}\"}";
+        let shown = escaped(json);
+        assert_eq!(shown, "{\"a\":\"\\u009b\\u202e\\u007f\\udb40\\udc41\u{20ac}\"}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(value(&shown), value(json));
+        assert_eq!(escaped("{}\u{1b}[0m"), "{}\u{1b}[0m");
     }
 
     #[test]

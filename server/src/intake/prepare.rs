@@ -17,6 +17,7 @@ use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
 use crate::problem::Problem;
+use crate::store::Health;
 use crate::vault::Vault;
 
 /// Graphs up to this size travel in the log.
@@ -93,8 +94,17 @@ impl Intake {
     }
 
     pub(crate) fn check_room(&self) -> Result<(), Problem> {
-        let free =
-            self.store.free_bytes().map_err(|error| Problem::internal(format!("the free disk space cannot be read: {error}")))?;
+        if let Health::ReadOnly { why } = self.store.health() {
+            return Err(Problem::read_only(&why));
+        }
+        let free = self.store.free_bytes().map_err(|error| {
+            let message = format!("the free space of the data directory cannot be read: {error}");
+            Problem::unavailable(
+                "data_directory_unreadable",
+                message,
+                "Look at the data directory and its disk. Nothing was started.",
+            )
+        })?;
         if free < self.rules.min_free {
             let message = format!("only {} MiB are free on the disk of the data directory", free >> 20);
             let hint = format!("Free disk space: new runs need {} MiB. Runs that exist go on.", self.rules.min_free >> 20);
@@ -203,7 +213,7 @@ impl Intake {
                 403,
                 "host_not_allowed",
                 message,
-                "Add the host to server.url_hosts, or use an SSH connection.",
+                "Forward its port to this machine (ssh -N -L 8188:127.0.0.1:8188 HOST) and give http://127.0.0.1:8188.",
             ));
         }
         let instance = address.instance_id();

@@ -89,6 +89,8 @@ impl Journal {
                 Err(error) => drop(reply.send(Err(error))),
             },
             Job::Tick => {
+                // It is in the health as well.
+                let _ = self.check_name();
                 // A failure is in the health by now.
                 let _ = self.settle(out);
                 self.reserve.check(&self.shared);
@@ -172,6 +174,7 @@ impl Journal {
     }
 
     fn write(&mut self, entries: &[Vec<u8>], sync: Sync, spend: bool, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+        self.check_name()?;
         if self.log()?.is_poisoned() {
             self.rebuild(out).map_err(AppendError::NotWritten)?;
         }
@@ -193,6 +196,17 @@ impl Journal {
                 Err(AppendError::NotWritten(error))
             }
         }
+    }
+
+    /// Bytes of a file without a name are gone with this process, so nothing may be acknowledged on their strength.
+    fn check_name(&mut self) -> Result<(), AppendError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        if self.shared.read_only().is_some() || !matches!(self.shared.disk.len(log.path()), Ok(None)) {
+            return Ok(());
+        }
+        let why = format!("{} is gone: the data directory was removed or replaced", log.path().display());
+        self.shared.set_health(Health::ReadOnly { why: why.clone() });
+        Err(AppendError::ReadOnly { why })
     }
 
     /// Makes everything written durable and hands it on.

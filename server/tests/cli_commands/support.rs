@@ -31,8 +31,12 @@ impl Comfy {
     }
 
     pub(crate) fn at(address: &str, time_scale: f64) -> Self {
+        Self::with(address, FakeConfig { time_scale, ..FakeConfig::default() })
+    }
+
+    pub(crate) fn with(address: &str, config: FakeConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
+        let fake = FakeComfy::new(config);
         let server = runtime.block_on(fake.listen(address)).expect("a free port");
         Self { runtime, server: Some(server), fake }
     }
