@@ -232,7 +232,9 @@ impl Core {
         }
         let now = self.clock.now();
         self.behind.extend(&batch.touched);
-        self.catch_up_at = Some(now.plus_ms(CATCH_UP_MS));
+        // A log that takes no writes takes none in a second either.
+        let hopeless = matches!(error, AppendError::ReadOnly { .. } | AppendError::Stopped);
+        self.catch_up_at = (!hopeless).then(|| now.plus_ms(CATCH_UP_MS));
         self.publish(&batch.touched, now);
     }
 
@@ -240,7 +242,7 @@ impl Core {
     async fn catch_up(&mut self) {
         self.catch_up_at = None;
         self.turn(vec![Message::Input(Input::Restarted)]).await;
-        if self.catch_up_at.is_none() {
+        if self.catch_up_at.is_none() && !matches!(*self.readiness.borrow(), Readiness::ReadOnly(_)) {
             let behind = std::mem::take(&mut self.behind);
             let owed = behind.iter().filter_map(|id| self.engine.run(*id)).flat_map(comfyd_engine::Run::outstanding);
             self.dispatcher.send(owed.collect());
