@@ -9,10 +9,12 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 import zlib
 
@@ -134,6 +136,59 @@ def run_one(name, args, work):
     return check
 
 
+def start_server(args, data, env):
+    """Starts `comfyd serve` and waits until it says where it listens."""
+    address = os.path.join(data, "server.json")
+    if os.path.exists(address):
+        os.remove(address)
+    server = subprocess.Popen(
+        [args.comfyd, "serve", "--url", args.url, "--data-dir", data, "--listen", "127.0.0.1:0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env,
+    )
+    deadline = time.monotonic() + 30
+    while not os.path.exists(address):
+        if time.monotonic() > deadline or server.poll() is not None:
+            raise RuntimeError("comfyd serve does not start")
+        time.sleep(0.05)
+    return server
+
+
+def killed_in_the_middle(args, work):
+    """kill -9 of comfyd while the real server runs the prompt: the run goes on there and is found again."""
+    check = Check()
+    env = dict(os.environ, HOME=work)
+    data = os.path.join(work, "data")
+    with open(os.path.join(WORKFLOWS, "20_custom_slow_previews.json")) as file:
+        prompt = json.load(file)
+    for node in ("1", "2"):
+        prompt[node]["inputs"]["seed"] = random.randrange(1 << 48)
+    workflow = os.path.join(work, "slow.json")
+    with open(workflow, "w") as file:
+        json.dump(prompt, file)
+    server = start_server(args, data, env)
+    try:
+        tool = lambda *words: subprocess.run([args.comfyd, *words, "--data-dir", data], capture_output=True, text=True, timeout=120, env=env)
+        run = tool("run", workflow, "--detach").stdout.split()[0]
+        deadline = time.monotonic() + 30
+        while json.loads(tool("show", run, "--json").stdout)["phase"] != "running" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        server.kill()
+        server.wait()
+        server = start_server(args, data, env)
+        watched = tool("watch", run, "--json")
+        view = json.loads(watched.stdout.splitlines()[-1])
+        check.that(watched.returncode == 0, f"exit code {watched.returncode}: {watched.stderr[-1000:]}")
+        check.that(view["status"] == "completed", f"status {view['status']}: {view['error']}")
+        check.that(all(output["downloaded"] for output in view["outputs"]), "an output is missing")
+        history = get(f"{args.url}/history")
+        posts = [entry for entry in history.values() if entry["prompt"][3].get("comfyd", {}).get("run") == run]
+        check.that(len(posts) == 1, f"the server ran it {len(posts)} times")
+    finally:
+        server.kill()
+        server.wait()
+    return check
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -153,6 +208,13 @@ def main():
             except Exception as error:  # a fault of the check itself is a failure of this workflow, not of the rest
                 problems = [f"{type(error).__name__}: {error}"]
         print("ok  " if not problems else "FAIL", name)
+        for problem in problems:
+            print("     ", problem)
+        passed, failed = passed + (not problems), failed + bool(problems)
+    if not args.names:
+        with tempfile.TemporaryDirectory() as work:
+            problems = killed_in_the_middle(args, work).problems
+        print("ok  " if not problems else "FAIL", "kill -9 of comfyd in the middle")
         for problem in problems:
             print("     ", problem)
         passed, failed = passed + (not problems), failed + bool(problems)
