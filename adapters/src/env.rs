@@ -12,6 +12,9 @@ use comfyd_engine::Timestamp;
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Makes it tell this time or a later one from now on: what was recorded before must not be dated after it.
+    fn not_before(&self, at: Timestamp);
 }
 
 /// Draws numbers.
@@ -20,7 +23,8 @@ pub trait Rng: Send + Sync {
     fn below(&self, n: u64) -> u64;
 }
 
-/// The machine's clock.
+/// The machine's clock: the wall time at its making, and since then the time that has passed, sleep of the machine included. A wall clock that
+/// is set back or forward does not move it, so that deadlines keep their length.
 ///
 /// ```
 /// use comfyd_adapters::env::{Clock, SystemClock};
@@ -28,18 +32,37 @@ pub trait Rng: Send + Sync {
 /// let first = clock.now();
 /// assert!(clock.now() >= first);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemClock {
-    last: AtomicU64,
+    /// The wall time that goes with no time passed, in milliseconds.
+    base: AtomicU64,
+    start: u64,
+}
+
+/// Milliseconds since some moment; never set, goes on while the machine sleeps.
+fn passed_ms() -> u64 {
+    let passed = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(passed.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(passed.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        // A clock before 1970 reads as 1970.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let base = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        Self { base: AtomicU64::new(base), start: passed_ms() }
+    }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A clock before 1970 reads as 1970.
-        let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        let before = self.last.fetch_max(millis, Ordering::Relaxed);
-        Timestamp(millis.max(before))
+        Timestamp(self.base.load(Ordering::Relaxed).saturating_add(passed_ms().saturating_sub(self.start)))
+    }
+
+    fn not_before(&self, at: Timestamp) {
+        let passed = passed_ms().saturating_sub(self.start);
+        self.base.fetch_max(at.0.saturating_sub(passed), Ordering::Relaxed);
     }
 }
 
@@ -97,7 +120,11 @@ mod tests {
 
     #[test]
     fn the_clock_never_goes_back() {
-        let clock = SystemClock { last: AtomicU64::new(u64::MAX - 1) };
-        assert_eq!(clock.now(), Timestamp(u64::MAX - 1));
+        let clock = SystemClock::default();
+        let far = Timestamp(clock.now().0 + 1_000_000);
+        clock.not_before(far);
+        assert!(clock.now() >= far);
+        clock.not_before(Timestamp(0));
+        assert!(clock.now() >= far);
     }
 }

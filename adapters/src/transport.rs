@@ -11,6 +11,8 @@ use comfyd_engine::InstanceId;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::digest::sha256;
+
 /// How long a connection may take (reliability.md 8).
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -156,9 +158,11 @@ impl Address {
         let letter = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' { c } else { '-' };
         let host: String = self.host.chars().map(letter).collect();
         let host = host.trim_start_matches(['-', '.']);
-        let host = if host.is_empty() { "host" } else { &host[host.len().saturating_sub(90)..] };
+        let host = if host.is_empty() { "host" } else { &host[host.len().saturating_sub(80)..] };
         let host = host.trim_start_matches(['-', '.']);
-        format!("{host}-{}", self.port).parse().expect("the characters are mapped and the length is cut")
+        // Two hosts must never be one instance: what the mapping lost is told apart by a hash.
+        let told_apart = if host == self.host { String::new() } else { format!("-{}", &sha256(self.host.as_bytes()).as_str()[..8]) };
+        format!("{host}-{}{told_apart}", self.port).parse().expect("the characters are mapped and the length is cut")
     }
 }
 
@@ -226,8 +230,9 @@ mod tests {
         is("http://127.0.0.1:8188", "http://127.0.0.1:8188", "127.0.0.1-8188");
         is("http://127.0.0.1:8188/", "http://127.0.0.1:8188", "127.0.0.1-8188");
         is("HTTP://GPU-Box.local:80", "http://gpu-box.local:80", "gpu-box.local-80");
-        is("http://[::1]:8188", "http://[::1]:8188", "1-8188");
-        is("http://my_host:1", "http://my_host:1", "my-host-1");
+        is("http://[::1]:8188", "http://[::1]:8188", "1-8188-eff8e7ca");
+        is("http://my_host:1", "http://my_host:1", "my-host-1-76d033e4");
+        is("http://my-host:1", "http://my-host:1", "my-host-1");
 
         let bad = |url: &str, code: &str| assert_eq!(Address::parse(url).map_err(|error| error.code()), Err(code), "{url}");
         bad("https://127.0.0.1:8188", "address_tls");

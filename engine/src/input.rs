@@ -28,6 +28,8 @@ pub enum Input {
     Reconciled(RunId, RemoteStatus),
     /// comfyd was started again; said once, after all logs are folded.
     Restarted,
+    /// Facts of these runs could not be written, and what was told meanwhile is lost; said once writing works again.
+    CaughtUp(Vec<RunId>),
     /// The store cut off an unsynced tail of a run's log.
     Repaired(RunId, LogRepaired),
     /// A deadline passed (see `Engine::next_deadline`).

@@ -103,6 +103,13 @@ impl App {
     /// What is wrong with the request, or why it cannot be stored.
     pub async fn execute(&self, request: Execute) -> Result<Created, Problem> {
         let Some(key) = request.idempotency_key.clone() else { return self.create(request, None).await };
+        let app = self.clone();
+        // In a task of its own: a caller that hangs up must not let its twin in before the first is known.
+        let created = tokio::spawn(async move { app.create_keyed(key, request).await });
+        created.await.unwrap_or_else(|error| Err(Problem::internal(format!("the request was not finished: {error}"))))
+    }
+
+    async fn create_keyed(&self, key: String, request: Execute) -> Result<Created, Problem> {
         let body = crate::intake::fingerprint(&request);
         // A twin waits for the first answer. Requests with keys go one by one: they are rare, and right comes before fast.
         let _turn = self.keyed.lock().await;
@@ -117,7 +124,7 @@ impl App {
     }
 
     async fn create(&self, request: Execute, body: Option<Sha256>) -> Result<Created, Problem> {
-        let run = crate::intake::new_run_id(self.clock.now(), &*self.rng);
+        let run = self.draw_id();
         let prepared = self.intake.prepare(request, body, &self.core).await?;
         self.store_new(run, prepared.spec, prepared.blobs).await
     }
@@ -126,6 +133,17 @@ impl App {
         let input = Input::Request(run, Request::Create { spec: Box::new(spec), blobs });
         self.core.ask(input).await.map_err(Problem::from)?;
         Ok(self.created(run, true))
+    }
+
+    /// An id whose short name is free too.
+    fn draw_id(&self) -> RunId {
+        let now = self.clock.now();
+        loop {
+            let run = crate::intake::new_run_id(now, &*self.rng);
+            if self.live.resolve(&run.workflow_id(now)).is_none() {
+                return run;
+            }
+        }
     }
 
     fn created(&self, run: RunId, fresh: bool) -> Created {
@@ -146,7 +164,7 @@ impl App {
         let spec = RunSpec { retry_of: Some(run), idempotency: None, ..folded.run.spec().clone() };
         let Workload::Prompt(prompt) = &spec.workload;
         let blobs = folded.blobs.into_iter().filter(|(hash, _)| *hash == prompt.graph).collect();
-        let id = crate::intake::new_run_id(self.clock.now(), &*self.rng);
+        let id = self.draw_id();
         self.store_new(id, spec, blobs).await
     }
 
@@ -198,8 +216,12 @@ impl App {
     fn known(&self, run: RunId) -> Result<(), Problem> {
         match self.live.summary(run) {
             None => Err(Problem::unknown_run(&run.to_string())),
+            Some(Summary { quarantined: Some(why), .. }) => Err(Problem::quarantined(run, &why)),
             Some(summary) if summary.status.is_settled() => Err(Problem::already_settled(run, summary.status)),
-            Some(_) => Ok(()),
+            Some(_) => match self.history.store.health() {
+                Health::ReadOnly { why } => Err(Problem::read_only(&why)),
+                Health::Healthy | Health::Degraded { .. } => Ok(()),
+            },
         }
     }
 

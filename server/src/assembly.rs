@@ -42,13 +42,21 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let store = Arc::new(store);
     let live = Arc::new(Live::default());
     let folded = recover(&store, &recovered, ground.core.limits.clone(), &live).await?;
+    ground.clock.not_before(folded.engine.newest());
     let (readiness, readiness_seen) = watch::channel(match recovered.journal {
         JournalVerdict::Damaged { why } => Readiness::ReadOnly(why),
         JournalVerdict::Clean | JournalVerdict::Repaired(_) => Readiness::Ready,
     });
     let (handle, inbox) = CoreHandle::channel();
     let vault = Arc::new(Vault::new(Arc::clone(&store)));
-    let sink = Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.min_free));
+    let sink = Arc::new(OutputFolder::new(
+        ground.root.clone(),
+        ground.disk,
+        ground.offload,
+        Arc::clone(&live),
+        ground.rules.min_free,
+        ground.rules.output_roots.clone(),
+    ));
     let dispatcher = Dispatcher::new(DispatchDeps {
         connector: ground.connector,
         inputs: handle.inputs(),
@@ -65,6 +73,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         rng: Arc::clone(&ground.rng),
         durations: Arc::clone(&durations),
         store: Arc::clone(&store),
+        offload: ground.offload,
     };
     let history =
         History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };

@@ -1,7 +1,7 @@
 //! From commands to adapters: one link and one executor per instance that has open runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use comfyd_adapters::comfy::link::{Link, LinkConfig, LinkDeps, LinkHandle, Previ
 use comfyd_adapters::comfy::ports::OutputSink;
 use comfyd_adapters::env::Rng;
 use comfyd_adapters::transport::Transport;
-use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, PromptId, RunId};
+use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, Outcome, PromptId, RunId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,7 @@ pub(crate) struct Dispatcher {
     hands: BTreeMap<InstanceId, Hand>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    under_way: Arc<UnderWay>,
 }
 
 /// Everything for one instance.
@@ -65,7 +66,7 @@ impl Dispatcher {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         tasks.spawn(show(shown, Arc::clone(&deps.live), stop.clone()));
-        Self { deps, previews, hands: BTreeMap::new(), tasks, stop }
+        Self { deps, previews, hands: BTreeMap::new(), tasks, stop, under_way: Arc::default() }
     }
 
     /// Keeps every instance that has open runs at hand, and tells each link which runs to watch.
@@ -131,7 +132,7 @@ impl Dispatcher {
         self.hands.insert(instance.id().clone(), hand);
     }
 
-    /// Has commands done; each outcome comes back as an input.
+    /// Has commands done; each outcome comes back as an input. One that is under way already is not begun again.
     pub(crate) fn send(&self, commands: Vec<Addressed>) {
         for command in commands {
             let Some(hand) = self.hands.get(&command.instance) else {
@@ -139,17 +140,27 @@ impl Dispatcher {
                 tracing::error!(command = %command.id, instance = %command.instance, "no adapter at hand");
                 continue;
             };
+            let Some(claim) = self.under_way.claim(&command) else {
+                tracing::debug!(command = %command.id, "command is under way already");
+                continue;
+            };
             let fetches = matches!(command.command, Command::Collect { .. }).then(|| Arc::clone(&hand.fetches));
-            let work = perform(hand.executor.clone(), command, self.deps.inputs.clone(), fetches);
-            let stop = hand.stop.clone();
+            let work = Work { executor: hand.executor.clone(), command, fetches, stop: hand.stop.clone() };
+            let (inputs, stopping) = (self.deps.inputs.clone(), self.stop.clone());
             self.tasks.spawn(async move {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => {}
-                    () = work => {}
+                let id = work.command.id.clone();
+                if let Some(outcome) = work.run(&stopping).await {
+                    // The core loop ends before its adapters do only when the server stops; the outcome is looked up again then.
+                    let _ = inputs.send(Input::Outcome(id, outcome)).await;
                 }
+                drop(claim);
             });
         }
+    }
+
+    /// The runs whose POST is under way: its answer is still to come.
+    pub(crate) fn is_posting(&self, run: RunId) -> bool {
+        self.under_way.holds(run, Slot::Dispatch)
     }
 
     /// Keeps bytes that are in a run's log.
@@ -181,18 +192,99 @@ impl Drop for Dispatcher {
     }
 }
 
-async fn perform(executor: Executor, command: Addressed, inputs: mpsc::Sender<Input>, fetches: Option<Arc<Semaphore>>) {
-    let _permit = match fetches {
-        // Closed never: the semaphore is not closed anywhere.
-        Some(fetches) => fetches.acquire_owned().await.ok(),
-        None => None,
-    };
-    let id = command.id.clone();
-    tracing::debug!(command = %id, run = %command.run, instance = %command.instance, "command begins");
-    if let Some(outcome) = executor.perform(command).await {
-        tracing::debug!(command = %id, ?outcome, "command came to");
-        // The core loop ends before its adapters do only when the server stops; the outcome is looked up again then.
-        let _ = inputs.send(Input::Outcome(id, outcome)).await;
+/// One command on its way.
+struct Work {
+    executor: Executor,
+    command: Addressed,
+    fetches: Option<Arc<Semaphore>>,
+    stop: CancellationToken,
+}
+
+impl Work {
+    /// Does it. If it is cut off, the outcome says so; only at the end of the server there is none.
+    async fn run(self, stopping: &CancellationToken) -> Option<Outcome> {
+        let Self { executor, command, fetches, stop } = self;
+        let (id, unfinished) = (command.id.clone(), unfinished(&command.command));
+        let work = tokio::spawn(async move {
+            let _permit = match fetches {
+                // The semaphore is closed nowhere.
+                Some(fetches) => fetches.acquire_owned().await.ok(),
+                None => None,
+            };
+            executor.perform(command).await
+        });
+        let cut_off = work.abort_handle();
+        tracing::debug!(command = %id, "command begins");
+        let done = tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                cut_off.abort();
+                return if stopping.is_cancelled() { None } else { unfinished };
+            }
+            done = work => done,
+        };
+        tracing::debug!(command = %id, "command done");
+        done.unwrap_or_else(|error| {
+            tracing::error!(command = %id, %error, "command failed by a fault of its adapter");
+            unfinished
+        })
+    }
+}
+
+/// What is known of a command that was cut off.
+fn unfinished(command: &Command) -> Option<Outcome> {
+    let why = "it was cut off in the middle".to_owned();
+    match command {
+        Command::Stage { .. } => Some(Outcome::StagingDelayed { why }),
+        Command::Dispatch { .. } => Some(Outcome::Unclear { why }),
+        Command::Reconcile { .. } => None,
+        Command::Dequeue { .. } | Command::Interrupt { .. } => Some(Outcome::NotStopped { why }),
+        Command::Collect { n, .. } => Some(Outcome::OutputDelayed { n: *n, why }),
+    }
+}
+
+/// What a run can have under way at most once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Stage,
+    Dispatch,
+    Collect(u32),
+}
+
+/// The commands under way.
+#[derive(Default)]
+struct UnderWay(Mutex<BTreeSet<(RunId, Slot)>>);
+
+/// One of them, free again when dropped; none for commands that may be doubled.
+struct Claim(Option<(Arc<UnderWay>, (RunId, Slot))>);
+
+impl UnderWay {
+    fn set(&self) -> MutexGuard<'_, BTreeSet<(RunId, Slot)>> {
+        // Every statement leaves the set whole, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim(self: &Arc<Self>, command: &Addressed) -> Option<Claim> {
+        let slot = match &command.command {
+            Command::Stage { .. } => Slot::Stage,
+            Command::Dispatch { .. } => Slot::Dispatch,
+            Command::Collect { n, .. } => Slot::Collect(*n),
+            Command::Reconcile { .. } | Command::Dequeue { .. } | Command::Interrupt { .. } => return Some(Claim(None)),
+        };
+        let key = (command.run, slot);
+        self.set().insert(key).then(|| Claim(Some((Arc::clone(self), key))))
+    }
+
+    fn holds(&self, run: RunId, slot: Slot) -> bool {
+        self.set().contains(&(run, slot))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((under_way, key)) = &self.0 {
+            under_way.set().remove(key);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use comfyd_adapters::env::Clock;
-use comfyd_engine::{Fact, Run, RunEvent, RunId, RunView, Seq, Sha256, StreamId};
+use comfyd_engine::{Fact, Run, RunEvent, RunId, RunView, Seq, Sha256, StreamId, WarningView};
 
 use crate::app::{LogLine, OutputFile};
 use crate::core::RecoverError;
@@ -47,7 +47,14 @@ impl History {
             let message = format!("run {id} has {place} events, so there is no event {at}");
             return Err(Problem::new(404, "no_such_event", message, "Give a number from 1 to the run's `seq`."));
         }
-        Ok(RunView::of(&folded.run).at(self.clock.now(), None))
+        let mut view = RunView::of(&folded.run).at(self.clock.now(), None);
+        if let Some(damaged) = folded.damaged {
+            // Shown up to the damage, and never as if that were all.
+            let message =
+                format!("The log of this run is damaged at byte {}: {}. What came after is not shown.", damaged.at, damaged.why);
+            view.warnings.push(WarningView { code: "log_damaged", message, node_id: None });
+        }
+        Ok(view)
     }
 
     pub(crate) async fn fold(&self, id: RunId, at: Option<Seq>) -> Result<Folded, Problem> {
@@ -57,7 +64,16 @@ impl History {
         if at == Some(Seq(0)) {
             return Err(Problem::new(404, "no_such_event", "events begin with 1", "Give a number from 1 to the run's `seq`."));
         }
-        fold(&self.store, id, at).await.map_err(|error| unreadable(id, &error))
+        let folded = fold(&self.store, id, at).await;
+        self.tell_damage(id);
+        folded.map_err(|error| unreadable(id, &error))
+    }
+
+    /// Reading finds damage that nobody had looked for.
+    fn tell_damage(&self, id: RunId) {
+        if let Some(why) = self.store.quarantined(&StreamId::Run(id)) {
+            self.live.quarantine(id, &why);
+        }
     }
 
     pub(crate) async fn log(&self, id: RunId, after: Seq) -> Result<Vec<LogLine>, Problem> {
@@ -65,6 +81,7 @@ impl History {
             return Err(Problem::unknown_run(&id.to_string()));
         }
         let read = self.store.read(&StreamId::Run(id), after).await.map_err(|error| unreadable(id, &error.into()))?;
+        self.tell_damage(id);
         let lines = read.records.iter().map(|(seq, payload)| line(id, *seq, payload));
         lines.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(id, &error))
     }
@@ -80,7 +97,12 @@ impl History {
         let id = view.run_id;
         let known = view.outputs.iter().find(|output| output.n == n);
         let output = known.ok_or_else(|| {
-            Problem::new(404, "no_such_output", format!("run {id} has no output {n}"), format!("List them at /api/v1/runs/{id}/outputs."))
+            Problem::new(
+                404,
+                "no_such_output",
+                format!("run {id} has no output {n}"),
+                format!("List them at /api/v1/runs/{id}/outputs."),
+            )
         })?;
         match (&output.local_name, output.size, &output.sha256) {
             (Some(name), Some(size), Some(sha256)) => Ok(OutputFile {

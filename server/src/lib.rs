@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 mod assembly;
+mod beneath;
 mod canonical;
 pub mod cli;
 pub mod core;
@@ -16,4 +17,5 @@ pub mod problem;
 pub mod server;
 pub mod store;
 pub mod testing;
+mod token;
 mod vault;

@@ -130,9 +130,40 @@ impl Summary {
     pub(crate) fn of_settled_state(text: &str) -> Option<Self> {
         let state: StoredState = serde_json::from_str(text).ok()?;
         let owes = state.status != Status::Completed && state.outputs.iter().any(|output| !output.downloaded);
-        if !state.status.is_settled() || owes {
-            return None;
+        if state.status.is_settled() && !owes { Self::of_stored(state) } else { None }
+    }
+
+    /// The summary of any `state.json`: what is known of a run whose log is damaged.
+    pub(crate) fn of_state(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().and_then(Self::of_stored)
+    }
+
+    /// The summary of a run of which nothing can be read but its name.
+    pub(crate) fn of_nothing(run: RunId) -> Self {
+        let created = run.uuid().get_timestamp().map_or(Timestamp(0), |at| {
+            let (seconds, nanos) = at.to_unix();
+            Timestamp(seconds * 1000 + u64::from(nanos / 1_000_000))
+        });
+        Self {
+            run_id: run,
+            workflow_id: run.workflow_id(created),
+            workflow_name: "unreadable".to_owned(),
+            instance: "unknown".parse().expect("a plain word is an instance's name"),
+            status: Status::Failed,
+            phase: "quarantined".to_owned(),
+            permille: 0,
+            created,
+            ended: None,
+            outputs: 0,
+            error: None,
+            attention: None,
+            seq: Seq(0),
+            idempotency: None,
+            quarantined: None,
         }
+    }
+
+    fn of_stored(state: StoredState) -> Option<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 100 with one decimal")]
         let permille = (state.progress.progress_percent * 10.0).round() as u32;
         Some(Self {
@@ -252,6 +283,15 @@ impl Live {
         inner.list.insert(summary.run_id, summary);
     }
 
+    /// Marks a run whose log is damaged.
+    pub(crate) fn quarantine(&self, run: RunId, why: &str) {
+        if let Some(summary) = self.write().list.get_mut(&run) {
+            summary.quarantined.get_or_insert_with(|| why.to_owned());
+        }
+        // Nobody may be listening.
+        let _ = self.changes.send(run);
+    }
+
     /// A run is over: followers keep its last value.
     pub(crate) fn close(&self, run: RunId) {
         self.write().open.remove(&run);
@@ -334,7 +374,7 @@ impl Live {
     /// The newest run that has not ended; else the newest that ended after `since`.
     pub fn active(&self, since: Timestamp) -> Option<RunId> {
         let inner = self.read();
-        let open = inner.list.values().rev().find(|summary| !summary.status.is_settled());
+        let open = inner.list.values().rev().find(|summary| !summary.status.is_settled() && summary.quarantined.is_none());
         let ended = || {
             inner
                 .list

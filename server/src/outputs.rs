@@ -3,8 +3,9 @@
 //! Invariants: a file with a final name is complete, hashed and synced, and never replaced; names are ours, what the instance calls a file is
 //! only a label; the folder lies below the data directory.
 
+mod copy;
+
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,8 @@ use comfyd_adapters::sniff::sniff;
 use comfyd_engine::{RunId, SavedFile};
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256 as Hasher};
+
+use copy::{Copies, Original};
 
 use crate::live::Live;
 use crate::offload::Offload;
@@ -34,6 +37,7 @@ pub(crate) struct OutputFolder {
     live: Arc<Live>,
     busy: Arc<Busy>,
     min_free: u64,
+    copies: Arc<Copies>,
 }
 
 /// The outputs in the making, so that no two tasks write one file.
@@ -64,9 +68,16 @@ impl Drop for Claim {
 }
 
 impl OutputFolder {
-    /// Files wait while less than `min_free` bytes are free: what is left is for the log.
-    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, offload: Offload, live: Arc<Live>, min_free: u64) -> Self {
-        Self { root, disk, offload, live, busy: Arc::default(), min_free }
+    /// Files wait while less than `min_free` bytes are free: what is left is for the log. Copies go to folders under `roots` only.
+    pub(crate) fn new(
+        root: PathBuf,
+        disk: Arc<dyn Disk>,
+        offload: Offload,
+        live: Arc<Live>,
+        min_free: u64,
+        roots: Vec<PathBuf>,
+    ) -> Self {
+        Self { root, disk, offload, live, busy: Arc::default(), min_free, copies: Arc::new(Copies::under(roots)) }
     }
 }
 
@@ -76,6 +87,7 @@ impl OutputSink for OutputFolder {
         let room = Room { root: self.root.clone(), min_free: self.min_free };
         let (disk, offload) = (Arc::clone(&self.disk), self.offload);
         let copy_to = self.live.view(run).and_then(|view| view.output_dir.clone()).map(PathBuf::from);
+        let copy_to = copy_to.map(|folder| CopyTo { folder, copies: Arc::clone(&self.copies) });
         let claim = Claim::new(&self.busy, (run, n));
         Box::pin(async move {
             let claim = claim?;
@@ -107,6 +119,11 @@ impl Place {
     fn whole(&self) -> PathBuf {
         self.folder.join(&self.name)
     }
+
+    /// The name without our number.
+    fn label(&self) -> &str {
+        self.name.split_once('-').map_or(self.name.as_str(), |(_, label)| label)
+    }
 }
 
 /// `<n>-<slug>.<ending>` of what the instance calls the file: letters, digits, `_` and `-` stay.
@@ -123,6 +140,11 @@ fn local_name(n: u32, label: &str) -> String {
     let (stem, ending) = (plain(stem, 80), plain(ending, 10).to_ascii_lowercase());
     let stem = if stem.is_empty() { "output".to_owned() } else { stem };
     if ending.is_empty() { format!("{n}-{stem}") } else { format!("{n}-{stem}.{ending}") }
+}
+
+/// The version that a mark names, if it was made since the machine started: what was written then can be read back.
+fn same_boot(mark: &str, boot: &str) -> Option<String> {
+    mark.split_once('\n').filter(|(of, _)| *of == boot).map(|(_, etag)| etag.to_owned())
 }
 
 /// How many of the first bytes tell the media type.
@@ -174,13 +196,13 @@ impl Part {
             return Ok(part);
         }
         part.etag = match part.disk.read(&part.place.etag, 1024) {
-            Ok(bytes) => String::from_utf8(bytes).ok(),
+            Ok(bytes) => String::from_utf8(bytes).ok().and_then(|mark| same_boot(&mark, &part.disk.boot())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
         if part.etag.is_none() {
-            // Bytes of an unknown version cannot be gone on with.
-            part.disk.remove(&part.place.part)?;
+            // Bytes of an unknown version, or that a loss of power may have torn, cannot be gone on with.
+            part.restart(None)?;
             return Ok(part);
         }
         loop {
@@ -221,37 +243,42 @@ impl Part {
         }
         (self.hasher, self.head, self.length) = (Hasher::new(), Vec::new(), 0);
         if let Some(etag) = &etag {
-            self.disk.create_new(&self.place.etag)?.append(etag.as_bytes())?;
+            let mark = format!("{}\n{etag}", self.disk.boot());
+            self.disk.create_new(&self.place.etag)?.append(mark.as_bytes())?;
         }
         self.etag = etag;
         Ok(())
     }
 
     /// Sync, rename without replacing, sync of the folder: only then may the record be written.
-    fn finish(mut self, copy_to: Option<&Path>) -> io::Result<SavedFile> {
+    fn finish(mut self, copy_to: Option<&CopyTo>) -> io::Result<SavedFile> {
         if self.file.is_none() {
             self.file = Some(self.disk.create_new(&self.place.part)?);
         }
         let mut file = self.file.take().expect("opened above");
-        file.sync()?;
-        drop(file);
-        self.disk.rename(&self.place.part, &self.place.whole(), Replace::No)?;
+        // Before the sync: if that fails, nobody goes on with this file, as a second sync of it would prove nothing.
         if self.disk.len(&self.place.etag)?.is_some() {
             self.disk.remove(&self.place.etag)?;
         }
+        file.sync()?;
+        drop(file);
+        self.disk.rename(&self.place.part, &self.place.whole(), Replace::No)?;
         // A new folder's own name is in its parents.
         let mut parents = self.place.folder.ancestors().take(3);
         parents.try_for_each(|folder| self.disk.sync_dir(folder))?;
-        let copied = copy_to.map(|folder| copy(&self.place.whole(), folder, &self.place.name));
+        let sha256 = finished(self.hasher);
+        let (label, whole) = (self.place.label(), self.place.whole());
+        let original = Original { path: &whole, label, size: self.length, sha256: &sha256 };
+        let copied = copy_to.map(|to| to.copies.copy(&original, &to.folder));
         let (copied_to, copy_problem) = match copied {
             None => (None, None),
             Some(Ok(path)) => (Some(path.display().to_string()), None),
             Some(Err(error)) => (None, Some(format!("{} was not copied to the output folder: {error}", self.place.name))),
         };
         Ok(SavedFile {
-            name: self.place.name,
+            name: self.place.name.clone(),
             size: self.length,
-            sha256: finished(self.hasher),
+            sha256,
             media_type: sniff(&self.head).map(str::to_owned),
             copied_to,
             copy_problem,
@@ -259,31 +286,17 @@ impl Part {
     }
 }
 
-/// Puts a copy into the user's folder, under a name that is free there.
-fn copy(whole: &Path, folder: &Path, name: &str) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let label = name.split_once('-').map_or(name, |(_, label)| label);
-    let (stem, ending) = label.rsplit_once('.').map_or((label, String::new()), |(stem, ending)| (stem, format!(".{ending}")));
-    for n in 0u32.. {
-        let path = folder.join(if n == 0 { label.to_owned() } else { format!("{stem}-{n}{ending}") });
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut to) => {
-                io::copy(&mut File::open(whole)?, &mut to)?;
-                to.sync_all()?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    unreachable!("a folder holds fewer files than there are numbers")
+/// Where a copy goes.
+struct CopyTo {
+    folder: PathBuf,
+    copies: Arc<Copies>,
 }
 
 /// A part whose file work runs where it may block.
 struct OffloadedPart {
     part: Option<Part>,
     offload: Offload,
-    copy_to: Option<PathBuf>,
+    copy_to: Option<CopyTo>,
     claim: Claim,
 }
 
@@ -323,7 +336,7 @@ impl PartFile for OffloadedPart {
         let Self { part, offload, copy_to, claim } = *self;
         Box::pin(async move {
             let part = part.ok_or_else(|| io::Error::other("an earlier write of this output was cut off"))?;
-            let saved = offload.run(move || part.finish(copy_to.as_deref())).await;
+            let saved = offload.run(move || part.finish(copy_to.as_ref())).await;
             drop(claim);
             saved
         })

@@ -62,6 +62,12 @@ impl Problem {
         Self::unavailable("read_only", format!("nothing can be stored: {why}"), hint)
     }
 
+    /// The log of a run is damaged: the run can be read up to the damage, not changed.
+    pub fn quarantined(run: RunId, why: &str) -> Self {
+        let hint = "Look at it with `comfyd log verify`, and save what is whole with `comfyd log salvage`.";
+        Self::new(409, "quarantined", format!("the log of run {run} is damaged: {why}"), hint)
+    }
+
     /// Something here is broken.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "internal", message, "Look at the server's log.")

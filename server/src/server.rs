@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use comfyd_adapters::digest::hex;
 use comfyd_adapters::env::{SystemClock, SystemRng};
 use comfyd_adapters::transport::{Address, TcpTransport, Transport};
 use comfyd_engine::Limits;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Secret, Security};
@@ -23,6 +22,8 @@ use crate::dispatch::Connector;
 use crate::intake::Rules;
 use crate::offload::Offload;
 use crate::store::{Disk, FileStore, OpenError, Options, RealDisk};
+
+pub use crate::token::{TokenError, stored_token};
 
 /// How to start.
 #[derive(Clone, Debug)]
@@ -39,10 +40,10 @@ pub struct ServeOptions {
     pub url_hosts: Option<Vec<String>>,
     /// More `Host` values to answer to.
     pub allowed_hosts: Vec<String>,
-    /// Folders whose files may be read.
-    pub input_roots: Vec<PathBuf>,
-    /// Folders that copies of outputs may go to.
-    pub output_roots: Vec<PathBuf>,
+    /// Folders whose files may be read; by default the user's home while listening on loopback, else none.
+    pub input_roots: Option<Vec<PathBuf>>,
+    /// Folders that copies of outputs may go to, with the same default.
+    pub output_roots: Option<Vec<PathBuf>>,
     /// The engine's limits.
     pub limits: Limits,
     /// The rhythm of polling instances that have runs.
@@ -52,10 +53,8 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// With the defaults for this data directory: loopback, the user's home for files.
+    /// With the defaults for this data directory.
     pub fn new(data_dir: PathBuf) -> Self {
-        let home: Vec<PathBuf> =
-            std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok()).into_iter().collect();
         Self {
             data_dir,
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
@@ -63,8 +62,8 @@ impl ServeOptions {
             default_url: None,
             url_hosts: Some(vec![]),
             allowed_hosts: vec![],
-            input_roots: home.clone(),
-            output_roots: home,
+            input_roots: None,
+            output_roots: None,
             limits: Limits::default(),
             poll: Duration::from_secs(2),
             min_free: 512 << 20,
@@ -93,6 +92,9 @@ pub enum StartError {
     /// An address that others reach, without a token of the user's.
     #[error("listen on {0}: other machines can reach it; give a token with --token-file or COMFYD_TOKEN, or listen on 127.0.0.1")]
     Exposed(SocketAddr),
+    /// The data directory's token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A file of the data directory cannot be written.
     #[error("write {path}")]
     Write {
@@ -114,7 +116,7 @@ pub struct Running {
     pub app: App,
     stop: CancellationToken,
     api: JoinHandle<io::Result<()>>,
-    core: JoinHandle<()>,
+    core: JoinHandle<Result<(), JoinError>>,
     core_stop: CancellationToken,
     server_json: PathBuf,
 }
@@ -135,15 +137,20 @@ impl Running {
         self.stop.cancel();
     }
 
+    /// Waits until it is asked to stop, or cannot go on.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Waits until it has stopped.
     ///
     /// # Errors
-    /// If its HTTP side failed.
+    /// If its HTTP side or its core loop failed.
     pub async fn join(self) -> io::Result<()> {
         let served = self.api.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         // Requests are over, so nothing comes to the core loop any more but what adapters see.
         self.core_stop.cancel();
-        self.core.await.map_err(io::Error::other)?;
+        self.core.await.and_then(|ended| ended).map_err(io::Error::other)?;
         // Only a hint for other commands; a stale one is harmless.
         drop(std::fs::remove_file(&self.server_json));
         served
@@ -166,7 +173,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let (store, recovered) = opened?;
     let token = match options.token {
         Some(token) => token,
-        None => stored_token(&root).map_err(|source| StartError::Write { path: root.join("token"), source })?,
+        None => stored_token(&root)?,
     };
     let listener =
         TcpListener::bind(options.listen).await.map_err(|source| StartError::Listen { addr: options.listen, source })?;
@@ -182,8 +189,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         rules: Rules {
             default_url: options.default_url,
             url_hosts: options.url_hosts,
-            input_roots: canonical(options.input_roots),
-            output_roots: canonical(options.output_roots),
+            input_roots: roots(options.input_roots, options.listen),
+            output_roots: roots(options.output_roots, options.listen),
             min_free: options.min_free,
         },
         poll: options.poll,
@@ -196,14 +203,30 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
     let security = Security { token: Secret::new(token.clone()), allowed_hosts: options.allowed_hosts, port: addr.port() };
     let router = api::router(assembled.app.clone(), security);
-    let core = tokio::spawn(assembled.core.run(core_stop.clone()));
+    let (work, gone) = (tokio::spawn(assembled.core.run(core_stop.clone())), stop.clone());
+    let core = tokio::spawn(async move {
+        let ended = work.await;
+        if let Err(error) = &ended {
+            // A server without its core loop shows what is past and takes nothing: better none, so that whoever watches starts it again.
+            tracing::error!(%error, "core.died");
+            gone.cancel();
+        }
+        ended
+    });
     let api = tokio::spawn(api::serve(listener, router, stop.clone()));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
     Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, server_json })
 }
 
-fn canonical(roots: Vec<PathBuf>) -> Vec<PathBuf> {
-    roots.into_iter().filter_map(|root| root.canonicalize().ok()).collect()
+/// The folders that the user named. Where only this machine asks, its user's home is the default; who comes from afar gets no file unasked.
+fn roots(named: Option<Vec<PathBuf>>, listen: SocketAddr) -> Vec<PathBuf> {
+    let named = named.unwrap_or_else(|| if listen.ip().is_loopback() { home() } else { vec![] });
+    named.into_iter().filter_map(|root| root.canonicalize().ok()).collect()
+}
+
+/// The user's home, as a list of roots; empty if it is not known.
+pub(crate) fn home() -> Vec<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).into_iter().collect()
 }
 
 fn over_tcp() -> Connector {
@@ -213,30 +236,8 @@ fn over_tcp() -> Connector {
     })
 }
 
-/// The data directory's token: 256 random bits, made on first use.
-///
-/// # Errors
-/// If it cannot be read or written.
-pub fn stored_token(root: &Path) -> io::Result<String> {
-    let path = root.join("token");
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().to_owned()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut random = [0u8; 32];
-    let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    if filled != random.len() {
-        return Err(io::Error::other("the system gave too few random bytes"));
-    }
-    let token = hex(&random);
-    write_private(&path, token.as_bytes())?;
-    Ok(token)
-}
-
 /// Writes a small file that only its owner may read, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     match std::fs::remove_file(&temporary) {
         Ok(()) => {}

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use comfyd_adapters::env::{Clock, SystemRng};
@@ -66,13 +67,23 @@ pub struct SimOptions {
 
 /// The wall time that goes with the runtime's own time, which a test can pause.
 struct RuntimeClock {
-    base: u64,
+    base: AtomicU64,
     start: tokio::time::Instant,
+}
+
+impl RuntimeClock {
+    fn passed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.base + u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Timestamp(self.base.load(Ordering::Relaxed).saturating_add(self.passed_ms()))
+    }
+
+    fn not_before(&self, at: Timestamp) {
+        self.base.fetch_max(at.0.saturating_sub(self.passed_ms()), Ordering::Relaxed);
     }
 }
 
@@ -88,7 +99,7 @@ impl SimServer {
             root: DATA.into(),
             disk,
             offload: Offload::Inline,
-            clock: Arc::new(RuntimeClock { base: options.base, start: tokio::time::Instant::now() }),
+            clock: Arc::new(RuntimeClock { base: AtomicU64::new(options.base), start: tokio::time::Instant::now() }),
             rng: Arc::new(SystemRng::seeded(options.seed)),
             connector: options.connect,
             core: options.core,

@@ -74,9 +74,28 @@ impl World {
         }
     }
 
+    /// Another world with the same instance and a copy of the disk; its server is yet to be started.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            fake: self.fake.clone(),
+            disk: self.disk.fork(),
+            rng: self.rng.clone(),
+            min_free: self.min_free,
+            seed: self.seed,
+            starts: self.starts,
+            server: None,
+            acknowledged: self.acknowledged.clone(),
+            endings: self.endings.clone(),
+        }
+    }
+
     /// Starts the server, if it is not up.
     pub async fn start(&mut self) {
-        self.try_start().await.expect("a server starts on whatever a crash left");
+        // A disk that fails just now fails the start, as it should; the next one finds it well.
+        if self.try_start().await.is_err() {
+            self.try_start().await.expect("a server starts on whatever a crash left");
+        }
     }
 
     /// Starts the server, if it is not up and if it can.
@@ -109,19 +128,22 @@ impl World {
         self.server.as_ref().expect("the story started it")
     }
 
-    /// Cuts the power: the server is gone, and so is an arbitrary part of what was not synced.
-    pub async fn power_cut(&mut self) {
+    /// Ends the server at once; the disk stays as it is.
+    pub async fn kill_server(&mut self) {
         if let Some(server) = self.server.take() {
             server.kill().await;
         }
+    }
+
+    /// Cuts the power: the server is gone, and so is an arbitrary part of what was not synced.
+    pub async fn power_cut(&mut self) {
+        self.kill_server().await;
         self.disk.crash();
     }
 
     /// Kills the server's process; what it wrote stays.
     pub async fn kill(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.kill().await;
-        }
+        self.kill_server().await;
         self.disk.kill();
     }
 

@@ -1,9 +1,11 @@
 //! The whole server in a simulated world: crashes, lost answers, dropped, doubled and reordered frames; one seed is one story.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfyd_engine::{RunId, RunView};
 use comfyd_fixtures::{FakeConfig, FrameChaos, Knobs, PostFault, ServerVersion, ViewFault, workflows};
+use comfyd_server::store::Fault;
 use comfyd_tests::world::{World, in_simulation};
 
 /// How many stories a test run tells; `COMFYD_SEEDS` tells more, `COMFYD_SEED` exactly one.
@@ -29,7 +31,7 @@ fn chance(world: &mut World, permille: u16) -> bool {
 }
 
 async fn disturb(world: &mut World) {
-    match world.rng.below(12) {
+    match world.rng.below(14) {
         0 => world.power_cut().await,
         1 => world.kill().await,
         2 => world.shut_down().await,
@@ -60,6 +62,8 @@ async fn disturb(world: &mut World) {
             world.fake.restart(down).await;
         }
         10 => world.fake.tune(|knobs| knobs.http_delay = Duration::from_millis(300)),
+        11 => world.disk.plan(Fault::Sync(1 + world.rng.below(4))),
+        12 => world.disk.plan(Fault::Write(1 + world.rng.below(8))),
         _ => world.fake.tune(|knobs| knobs.http_delay = Duration::ZERO),
     }
 }
@@ -102,6 +106,8 @@ async fn story(seed: u64) -> Vec<(RunId, RunView)> {
 async fn heal(world: &mut World) {
     world.fake.tune(|knobs| *knobs = Knobs::default());
     world.fake.start();
+    // A disk that failed too often leaves the server read-only until it is started again.
+    world.kill().await;
     world.start().await;
 }
 
@@ -157,10 +163,17 @@ fn judge(world: &World, run: RunId, view: &RunView) {
 
 #[test]
 fn every_story_keeps_the_promises() {
+    let mut endings: BTreeMap<&str, u32> = BTreeMap::new();
     for seed in seeds() {
-        let told = std::panic::catch_unwind(|| in_simulation(story(seed)));
-        assert!(told.is_ok(), "the story of COMFYD_SEED={seed} broke a promise (see above)");
+        match std::panic::catch_unwind(|| in_simulation(story(seed))) {
+            Ok(views) => views.iter().for_each(|(_, view)| *endings.entry(view.status.as_str()).or_default() += 1),
+            Err(_) => panic!("the story of COMFYD_SEED={seed} broke a promise (see above)"),
+        }
     }
+    // Stories in which nothing happens would keep every promise too.
+    let stories = u32::try_from(seeds().count()).unwrap_or(u32::MAX);
+    let enough = |ending: &str| endings.get(ending).is_some_and(|times| *times >= stories / 10);
+    assert!(stories < 50 || ["completed", "failed", "cancelled"].into_iter().all(enough), "{endings:?} in {stories} stories");
 }
 
 #[test]

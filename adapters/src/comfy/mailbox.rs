@@ -1,11 +1,12 @@
 //! What waits to be told to the engine: reading the socket never waits for it.
 //!
-//! Invariants: what changes a state goes in order and at once; of progress only the newest is kept, and passes at most ten times a second per
-//! prompt; observations are bounded, and what the link itself says is never dropped.
+//! Invariants: what changes a state goes in order and at once; of progress and texts only the newest is kept, and passes at most ten times a
+//! second per prompt; observations are bounded; what the link itself says is bounded too, and dropped only for what says more.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 
-use comfyd_engine::{ComfyEvent, Input, InstanceId, NodeId, NodeReport, PromptId, Timestamp};
+use comfyd_engine::{ComfyEvent, Input, InstanceId, LinkChange, NodeId, NodeReport, PromptId, RemoteStatus, Timestamp};
 
 /// How many observations may wait: some thousand nodes' worth; more means that the engine stands still (architecture.md 11).
 const MAX_WAITING: usize = 1_024;
@@ -13,6 +14,12 @@ const MAX_WAITING: usize = 1_024;
 const MAX_PROMPTS: usize = 256;
 /// How many nodes' texts or bars of one kind are kept.
 const MAX_NODES: usize = 1_024;
+/// How many changes of the way may wait; of more, those go that a newer one of their kind replaces.
+const MAX_CHANGES: usize = 64;
+/// How many nodes' last texts pass at an end.
+const LAST_TEXTS: usize = 16;
+/// How often they do at most: a prompt ends once.
+const LAST_TEXTS_EVERY_MS: u64 = 1_000;
 /// At most ten forwards a second.
 const EVERY_MS: u64 = 100;
 
@@ -28,7 +35,10 @@ pub(super) struct Mailbox {
     observed: usize,
     bars: BTreeMap<Option<PromptId>, Bar>,
     texts: BTreeMap<NodeId, String>,
+    /// Whose text passed last, as the next one's turn is then.
+    texted: Option<NodeId>,
     text_gate: Gate,
+    last_texts: Option<Timestamp>,
 }
 
 /// Opens ten times a second at most.
@@ -90,13 +100,55 @@ impl Mailbox {
             observed: 0,
             bars: BTreeMap::new(),
             texts: BTreeMap::new(),
+            texted: None,
             text_gate: Gate::default(),
+            last_texts: None,
         }
     }
 
-    /// Takes in what the link itself found out.
+    /// Takes in what the link itself found out. While the engine stands still, the newest of a kind is enough.
     pub(super) fn say(&mut self, input: Input) {
+        match &input {
+            Input::Reconciled(run, status) => {
+                let ended = matches!(status, RemoteStatus::Ended(_));
+                let of_run = |waiting: &Input| match waiting {
+                    Input::Reconciled(other, status) if other == run => Some(matches!(status, RemoteStatus::Ended(_))),
+                    _ => None, // Says nothing of what was read for this run.
+                };
+                if let Some((at, has_ended)) =
+                    self.queue.iter().enumerate().find_map(|(at, waiting)| Some((at, of_run(waiting)?)))
+                {
+                    // An end is told once; nothing later is more than that.
+                    if has_ended && !ended {
+                        return;
+                    }
+                    self.queue.remove(at);
+                }
+            }
+            Input::Link(..) => self.thin_changes(),
+            _ => {} // The link says nothing else.
+        }
         self.queue.push_back(input);
+    }
+
+    /// Makes room for another change of the way, if there are many.
+    fn thin_changes(&mut self) {
+        let kind = |input: &Input| match input {
+            Input::Link(_, LinkChange::Up { .. }) => Some(0),
+            Input::Link(_, LinkChange::Down { .. }) => Some(1),
+            Input::Link(_, LinkChange::Restarted { .. }) => Some(2),
+            Input::Link(_, LinkChange::Gap { .. }) => Some(3),
+            _ => None, // No change of the way.
+        };
+        let changes: Vec<(usize, u8)> =
+            self.queue.iter().enumerate().filter_map(|(at, input)| Some((at, kind(input)?))).collect();
+        if changes.len() < MAX_CHANGES {
+            return;
+        }
+        let older = changes.iter().enumerate().find(|(n, (_, kind))| changes[n + 1..].iter().any(|(_, later)| later == kind));
+        if let Some((_, (at, _))) = older {
+            self.queue.remove(*at);
+        }
     }
 
     /// Takes in a frame.
@@ -135,6 +187,7 @@ impl Mailbox {
                         self.enqueue(held)?;
                     }
                 }
+                self.pass_last_texts(now)?;
                 self.enqueue(event)
             }
             ComfyEvent::WentIdle { ref prompt } => {
@@ -148,6 +201,28 @@ impl Mailbox {
             // The engine has no use for it; the link counts them.
             ComfyEvent::Unknown { .. } => Ok(()),
         }
+    }
+
+    /// What nodes showed last stays in the record too.
+    fn pass_last_texts(&mut self, now: Timestamp) -> Result<(), Overflow> {
+        if self.last_texts.is_some_and(|last| now.since(last) < LAST_TEXTS_EVERY_MS) {
+            return Ok(());
+        }
+        for _ in 0..LAST_TEXTS {
+            let Some(event) = self.next_text() else { break };
+            self.last_texts = Some(now);
+            self.enqueue(event)?;
+        }
+        Ok(())
+    }
+
+    /// The text whose turn it is.
+    fn next_text(&mut self) -> Option<ComfyEvent> {
+        let after = self.texted.take().and_then(|last| self.texts.range((Excluded(last), Unbounded)).next());
+        let node = after.or_else(|| self.texts.first_key_value()).map(|(node, _)| node.clone())?;
+        let text = self.texts.remove(&node)?;
+        self.texted = Some(node.clone());
+        Some(ComfyEvent::NodeTexted { node, text })
     }
 
     fn progress(&mut self, now: Timestamp, prompt: PromptId, nodes: Vec<NodeReport>) -> Result<(), Overflow> {
@@ -219,11 +294,9 @@ impl Mailbox {
         if self.text_gate.opens_at() > now {
             return None;
         }
-        let (node, text) = self.texts.pop_first()?;
-        if self.texts.is_empty() {
-            self.text_gate.passed(now);
-        }
-        Some(Input::Observed(self.instance.clone(), ComfyEvent::NodeTexted { node, text }))
+        let event = self.next_text()?;
+        self.text_gate.passed(now);
+        Some(Input::Observed(self.instance.clone(), event))
     }
 }
 
@@ -319,6 +392,55 @@ mod tests {
         mailbox.observe(Timestamp(0), ComfyEvent::QueueChanged { remaining: 1 }).expect("room");
         mailbox.observe(Timestamp(0), ComfyEvent::QueueChanged { remaining: 2 }).expect("room");
         assert_eq!(drain(&mut mailbox, 0), [ComfyEvent::QueueChanged { remaining: 2 }, text("b")]);
+    }
+
+    #[test]
+    fn texts_pass_ten_times_a_second_in_turn_and_the_last_ones_before_the_end() {
+        let mut mailbox = mailbox();
+        let text = |node: &str, text: u64| ComfyEvent::NodeTexted { node: node.into(), text: text.to_string() };
+        let mut passed = Vec::new();
+        for ms in 0..1_000 {
+            for node in ["1", "2", "3"] {
+                mailbox.observe(Timestamp(ms), text(node, ms)).expect("room");
+            }
+            passed.extend(drain(&mut mailbox, ms));
+        }
+        assert_eq!(passed.len(), 10);
+        assert_eq!(passed[..4], [text("1", 0), text("2", 100), text("3", 200), text("1", 300)]);
+        let ending = ComfyEvent::Ending { prompt: PromptId("p".into()) };
+        mailbox.observe(Timestamp(999), ending.clone()).expect("room");
+        let last = [text("2", 999), text("3", 999), text("1", 999), ending.clone()];
+        assert_eq!(drain(&mut mailbox, 999), last);
+        // A server that says it again does not get round the limit.
+        mailbox.observe(Timestamp(1_000), text("1", 1_000)).expect("room");
+        mailbox.observe(Timestamp(1_000), ending.clone()).expect("room");
+        assert_eq!(drain(&mut mailbox, 999), [ending]);
+    }
+
+    #[test]
+    fn what_the_link_says_is_bounded_while_the_engine_stands_still() {
+        let mut mailbox = mailbox();
+        let instance = mailbox.instance.clone();
+        let gap = |n: u32| Input::Link(instance.clone(), LinkChange::Gap { why: n.to_string() });
+        let restarted = Input::Link(instance.clone(), LinkChange::Restarted { evidence: "once".into() });
+        let run = comfyd_engine::testkit::run_id(1);
+        let ended = comfyd_engine::Ending {
+            verdict: comfyd_engine::Verdict::Succeeded,
+            cached: vec![],
+            outputs: vec![],
+            parents: vec![],
+        };
+        mailbox.say(restarted.clone());
+        for n in 0..10_000 {
+            mailbox.say(gap(n));
+            mailbox.say(Input::Reconciled(run, RemoteStatus::Pending { position: n }));
+        }
+        mailbox.say(Input::Reconciled(run, RemoteStatus::Ended(Box::new(ended.clone()))));
+        mailbox.say(Input::Reconciled(run, RemoteStatus::Absent));
+        let mut said: Vec<Input> = std::iter::from_fn(|| mailbox.pop(Timestamp(0))).collect();
+        assert_eq!(said.len(), MAX_CHANGES + 1);
+        assert_eq!(said.pop(), Some(Input::Reconciled(run, RemoteStatus::Ended(Box::new(ended)))));
+        assert_eq!((said.first(), said.last()), (Some(&restarted), Some(&gap(9_999))));
     }
 
     #[test]

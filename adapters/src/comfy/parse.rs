@@ -16,6 +16,8 @@ use super::wire;
 
 /// The longest frame and the longest JSON reply (reliability.md 9).
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+/// The longest text that a node shows while it runs: it may change ten times a second, and each change is recorded.
+const MAX_NODE_TEXT: usize = 4 * 1024;
 
 /// What one frame says.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +95,10 @@ fn strict(frame: &str) -> Result<Incoming, serde_json::Error> {
     let event = match kind {
         "progress_state" => {
             let state: wire::ProgressState = data(&message)?;
-            ComfyEvent::ProgressReported { prompt: PromptId(state.prompt_id), nodes: state.nodes.0 }
+            if state.nodes.dropped > 0 {
+                tracing::debug!(dropped = state.nodes.dropped, "a state with too many nodes");
+            }
+            ComfyEvent::ProgressReported { prompt: PromptId(state.prompt_id), nodes: state.nodes.nodes }
         }
         "progress" => {
             let progress: wire::Progress = data(&message)?;
@@ -181,7 +186,7 @@ pub fn binary(frame: &Bytes) -> Result<Incoming, BadFrame> {
             let (node, rest) = labelled(frame, word(4).ok_or_else(short)?)?;
             let node = std::str::from_utf8(&node).map_err(|_| BadFrame::Utf8)?.into();
             let text = std::str::from_utf8(&rest).map_err(|_| BadFrame::Utf8)?;
-            Ok(Incoming::Event(ComfyEvent::NodeTexted { node, text: cut(text, MAX_TEXT).to_owned() }))
+            Ok(Incoming::Event(ComfyEvent::NodeTexted { node, text: cut(text, MAX_NODE_TEXT).to_owned() }))
         }
         4 => {
             let (json, bytes) = labelled(frame, word(4).ok_or_else(short)?)?;

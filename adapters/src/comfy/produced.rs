@@ -9,20 +9,42 @@ use super::lenient::readable;
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 /// How many outputs one message may bring.
 const MAX_OUTPUTS: usize = 10_000;
+/// How long each name of an output may be.
+const MAX_NAME: usize = 1_024;
 
 /// What a node's ui data names: objects with a `filename` are files, strings are texts; `animated` and other flags are neither.
+///
+/// What has a name that is too long is left out: a name that is cut would be of another file.
 pub(super) fn produced(ui: &Value) -> Vec<Produced> {
     let Value::Object(keys) = ui else { return Vec::new() };
     let mut found = Vec::new();
+    let mut left_out = 0_usize;
     for (key, value) in keys {
         let elements = match value {
             Value::Array(elements) => elements.as_slice(),
             // A custom node may report one thing without a list.
             single => std::slice::from_ref(single),
         };
-        found.extend(elements.iter().filter_map(|element| one(key, element)).take(MAX_OUTPUTS - found.len()));
+        let made = elements.iter().filter_map(|element| one(key, element)).filter(|made| {
+            let fits = fits(made);
+            left_out += usize::from(!fits);
+            fits
+        });
+        found.extend(made.take(MAX_OUTPUTS - found.len()));
+    }
+    if left_out > 0 {
+        tracing::warn!(left_out, "outputs with names of more than {MAX_NAME} bytes");
     }
     found
+}
+
+fn fits(made: &Produced) -> bool {
+    match made {
+        Produced::File(RemoteFile { key, filename, subfolder, folder }) => {
+            [key, filename, subfolder, folder].into_iter().all(|name| name.len() <= MAX_NAME)
+        }
+        Produced::Text { key, .. } => key.len() <= MAX_NAME,
+    }
 }
 
 fn one(key: &str, element: &Value) -> Option<Produced> {
@@ -86,6 +108,22 @@ mod tests {
         ];
         for (ui, expected) in rows {
             assert_eq!(produced(&ui), expected, "{ui}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_left_out_and_never_cut() {
+        let (fits, long) = ("n".repeat(MAX_NAME), "n".repeat(MAX_NAME + 1));
+        let named = |name: &str| json!({"filename": name});
+        let expected = vec![file("images", &fits, "", "output"), file("images", "b.png", "", "output")];
+        assert_eq!(produced(&json!({"images": [named(&fits), named(&long), named("b.png")]})), expected);
+        let rows = [
+            json!({"images": [{"filename": "a.png", "subfolder": long}]}),
+            json!({"images": [{"filename": "a.png", "type": long}]}),
+            json!({long.as_str(): [{"filename": "a.png"}, "a text"]}),
+        ];
+        for ui in rows {
+            assert_eq!(produced(&ui), vec![], "{ui}");
         }
     }
 

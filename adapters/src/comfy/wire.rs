@@ -7,7 +7,7 @@ use std::fmt;
 
 use comfyd_engine::{NodeId, NodeReport};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// `{"type", "data"}`.
@@ -111,8 +111,15 @@ pub(super) struct PreviewMetadata {
     pub(super) image_type: Option<String>,
 }
 
+/// How many nodes of one `progress_state` are read: twice as many as a workflow may have.
+pub(super) const MAX_REPORTS: usize = 10_000;
+
 /// The nodes of a `progress_state`, in the order of the frame.
-pub(super) struct Reports(pub(super) Vec<NodeReport>);
+pub(super) struct Reports {
+    pub(super) nodes: Vec<NodeReport>,
+    /// How many more there were.
+    pub(super) dropped: u64,
+}
 
 #[derive(Deserialize)]
 struct Report<'a> {
@@ -139,7 +146,9 @@ impl<'de> Deserialize<'de> for Reports {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reports, A::Error> {
                 let mut nodes = Vec::new();
-                while let Some((node, report)) = map.next_entry::<NodeId, Report<'de>>()? {
+                while nodes.len() < MAX_REPORTS
+                    && let Some((node, report)) = map.next_entry::<NodeId, Report<'de>>()?
+                {
                     let (done, total) = steps(report.value, report.max);
                     // `pending` and `error` are in the source, and never sent: a node that failed just stays running.
                     let finished = report.state == "finished";
@@ -147,7 +156,12 @@ impl<'de> Deserialize<'de> for Reports {
                         nodes.push(NodeReport { node, parent: report.parent_node_id, done, total, finished });
                     }
                 }
-                Ok(Reports(nodes))
+                let mut dropped = 0;
+                // Only a full list leaves anything here.
+                while nodes.len() == MAX_REPORTS && map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    dropped += 1;
+                }
+                Ok(Reports { nodes, dropped })
             }
         }
 

@@ -66,8 +66,23 @@ async fn a_server_in_trouble_is_tried_five_times() {
 async fn a_file_that_is_not_there_is_gone() {
     let (world, outcome) = fetch(&[ViewFault::NotFound]).await;
     assert!(matches!(outcome, Outcome::OutputGone { n: 1, .. }), "{outcome:?}");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_a_file_may_give_it_later() {
+    let world = World::new(&FakeComfy::new(FakeConfig::default()));
     let outcome = world.executor.perform(collect("../../etc/passwd")).await.unwrap();
+    let Outcome::OutputDelayed { n: 1, why } = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("status 40"), "{why}");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_a_file_that_is_gone() {
+    let (world, outcome) = fetch(&[ViewFault::CutAfter(100_000), ViewFault::NotFound]).await;
     assert!(matches!(outcome, Outcome::OutputGone { n: 1, .. }), "{outcome:?}");
+    assert!(world.store.parts.lock().unwrap().is_empty());
     world.end().await;
 }
 

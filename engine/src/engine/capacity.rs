@@ -42,8 +42,10 @@ impl Engine {
         ids.filter_map(|id| self.runs.get(id)).filter(|run| holds_slot(run.phase()))
     }
 
+    /// Runs that take part of the limit over all instances. Those of one that does not answer do not keep others from theirs.
     fn holding(&self) -> usize {
-        self.busy.keys().map(|instance| self.holders(instance).count()).sum()
+        let online = self.instances.values().filter(|instance| instance.is_online());
+        online.map(|instance| self.holders(instance.id()).count()).sum()
     }
 
     /// Runs on their way to the instance or in its queue.

@@ -28,7 +28,11 @@ impl Engine {
             Input::Reconciled(id, status) => {
                 self.runs.get(id).map(|run| on(*id, run.decide_reconciled(self.around(now, run), status))).unwrap_or_default()
             }
-            Input::Restarted => self.decide_restarted(),
+            Input::Restarted => self.decide_lost(self.runs.values(), "comfyd was not running"),
+            Input::CaughtUp(runs) => {
+                let runs = runs.iter().filter_map(|id| self.runs.get(id));
+                self.decide_lost(runs, "what was told could not be written")
+            }
             Input::Repaired(id, repair) => {
                 if self.runs.contains_key(id) {
                     on(*id, vec![repair.clone().into()])
@@ -132,15 +136,19 @@ impl Engine {
         }
     }
 
-    /// A crash of ours between intent and result: the prompt may be there.
-    fn decide_restarted(&self) -> Vec<NewEvent> {
+    /// Inputs of these runs were lost. Between intent and result, the prompt may be there.
+    fn decide_lost<'a>(&self, runs: impl Iterator<Item = &'a Run>, why: &str) -> Vec<NewEvent> {
         let mut facts = Vec::new();
-        for run in self.runs.values() {
+        for run in runs {
+            if !self.instances.contains_key(run.instance()) && run.attention().is_none() && !run.phase().is_settled() {
+                let unknown = format!("The log of instance {} cannot be read, so its address is not known.", run.instance());
+                facts.push(NewEvent::Run(run.id(), unreachable(&unknown)));
+            }
             if *run.phase() == Phase::Submitting {
-                let doubt = SubmitInDoubt { why: "comfyd ended before the answer was recorded".into() };
+                let doubt = SubmitInDoubt { why: format!("the answer was not recorded: {why}") };
                 facts.push(NewEvent::Run(run.id(), doubt.into()));
             }
-            facts.extend(gap(run, "comfyd was not running"));
+            facts.extend(gap(run, why));
         }
         facts
     }

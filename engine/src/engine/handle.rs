@@ -107,6 +107,7 @@ impl Touched {
                 self.runs.extend(engine.runs.values().filter(|run| run.instance() == instance).map(crate::run::Run::id));
                 self.instances.insert(instance.clone());
             }
+            Input::CaughtUp(runs) => self.runs.extend(runs),
             Input::Reconciled(run, _) | Input::Request(run, _) | Input::Repaired(run, _) => drop(self.runs.insert(*run)),
             Input::AddInstance { .. } | Input::Observed(..) | Input::Outcome(..) => {}
         }

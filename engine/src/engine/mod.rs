@@ -199,6 +199,17 @@ impl Engine {
         self.instances.insert(instance.id().clone(), instance);
     }
 
+    /// Takes over what another copy knows beside its folded state: when runs last left their instances.
+    pub fn remember(&mut self, known: &Self) {
+        self.left.clone_from(&known.left);
+        self.last = self.last.max(known.last);
+    }
+
+    /// The newest time that was recorded or told; no input is dated before it.
+    pub fn newest(&self) -> Timestamp {
+        self.last
+    }
+
     /// Folds a fact. Commands go to the outbox.
     ///
     /// # Errors

@@ -83,6 +83,11 @@ impl Ledger {
     #[state(superstate = "queued")]
     fn in_doubt(&mut self, search: &mut Search, event: &Fact, outbox: &mut Outbox) -> Outcome<Phase> {
         match &event.event {
+            // A late answer: it certainly did not arrive.
+            RunEvent::SubmitNotSent(fact) => {
+                self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted]);
+                Transition(Phase::Waiting { not_before: Some(fact.retry_at) })
+            }
             RunEvent::AbsenceNoted(_) => {
                 search.absences += 1;
                 search.first = search.first.or(Some(event.at));

@@ -31,7 +31,7 @@ impl Ledger {
     pub(super) fn arrived(&mut self, fact: &Submitted, at: Timestamp, outbox: &mut Outbox) -> Phase {
         self.prompt_id = fact.prompt_id.clone();
         self.submitted = self.submitted.or(Some(at));
-        self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted]);
+        self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted, AttentionKind::SubmitDelayed]);
         if self.wants_stop() {
             outbox.say(Command::Dequeue { prompt_id: self.prompt_id.clone() });
         }

@@ -124,10 +124,35 @@ impl Node {
 /// What a node weighs whose class was never timed, in milliseconds: a second, as nothing is known.
 const DEFAULT_WEIGHT: u32 = 1000;
 
+/// How many nodes that were made at run time a run takes in: a loop in a workflow makes them without end.
+const MAX_MADE: usize = 5_000;
+/// The longest id of such a node in bytes; each expansion inside of another adds to it.
+const MAX_MADE_ID: usize = 1_024;
+
+/// The room for nodes that are about to be made.
+pub(crate) struct Room<'a> {
+    nodes: &'a Nodes,
+    left: usize,
+}
+
+impl Room<'_> {
+    /// Whether a node is known or may be made; the latter takes its room.
+    pub(crate) fn admits(&mut self, id: &NodeId) -> bool {
+        if self.nodes.index.contains_key(id) {
+            return true;
+        }
+        let fits = self.left > 0 && id.0.len() <= MAX_MADE_ID;
+        self.left -= usize::from(fits);
+        fits
+    }
+}
+
 /// All nodes of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nodes {
     list: Vec<Node>,
+    /// How many of them are of the prompt; they come first.
+    planned: usize,
     index: BTreeMap<NodeId, usize>,
     /// The best share seen so far, in thousandths; it never falls.
     permille: u32,
@@ -136,7 +161,7 @@ pub struct Nodes {
 impl Nodes {
     /// The nodes of a plan; `outputs` tells which can run, without it the nodes that nothing consumes are taken for outputs.
     pub fn planned(plan: &[PlannedNode], outputs: Option<&[NodeId]>) -> Self {
-        let mut nodes = Self { list: plan.iter().map(Node::planned).collect(), ..Self::default() };
+        let mut nodes = Self { list: plan.iter().map(Node::planned).collect(), planned: plan.len(), ..Self::default() };
         nodes.index = nodes.list.iter().enumerate().map(|(at, node)| (node.id.clone(), at)).collect();
         let sinks = nodes.sinks();
         nodes.aim(outputs.unwrap_or(&sinks));
@@ -204,7 +229,16 @@ impl Nodes {
         running.max_by_key(|node| (node.started, node.parent.is_none(), &node.id))
     }
 
-    fn entry(&mut self, id: &NodeId, parent: Option<&NodeId>) -> &mut Node {
+    /// The room for more nodes.
+    pub(crate) fn room(&self) -> Room<'_> {
+        Room { nodes: self, left: MAX_MADE.saturating_sub(self.list.len() - self.planned) }
+    }
+
+    /// The node of this id, made if need be; none if there is no room for it.
+    fn entry(&mut self, id: &NodeId, parent: Option<&NodeId>) -> Option<&mut Node> {
+        if !self.room().admits(id) {
+            return None;
+        }
         let at = *self.index.entry(id.clone()).or_insert_with(|| {
             let made = PlannedNode { id: id.clone(), class: String::new(), title: None, after: vec![], expected_ms: None };
             self.list.push(Node { parent: parent.cloned(), counts: false, ..Node::planned(&made) });
@@ -215,22 +249,19 @@ impl Nodes {
         if node.parent.is_none() && node.class.is_empty() {
             node.parent = parent.cloned();
         }
-        node
+        Some(node)
     }
 
     pub(crate) fn start(&mut self, id: &NodeId, parent: Option<&NodeId>, at: Timestamp) {
-        let node = self.entry(id, parent);
-        if node.state == NodeState::Waiting {
+        if let Some(node) = self.entry(id, parent).filter(|node| node.state == NodeState::Waiting) {
             node.state = NodeState::Running;
             node.started = Some(at);
         }
     }
 
     pub(crate) fn progress(&mut self, report: &NodeProgress, at: Timestamp) {
-        let node = self.entry(&report.node, None);
-        if node.state != NodeState::Running {
-            return;
-        }
+        let running = |node: &&mut Node| node.state == NodeState::Running;
+        let Some(node) = self.entry(&report.node, None).filter(running) else { return };
         // A node that begins a new bar, as list execution does, also begins a new rate.
         if report.total != node.total || report.done < node.done || node.first_step.is_none() {
             node.first_step = Some((report.done, at));
@@ -241,7 +272,9 @@ impl Nodes {
     }
 
     pub(crate) fn text(&mut self, id: &NodeId, text: &str) {
-        self.entry(id, None).text = Some(text.to_owned());
+        if let Some(node) = self.entry(id, None) {
+            node.text = Some(text.to_owned());
+        }
     }
 
     pub(crate) fn finish(&mut self, id: &NodeId, parent: Option<&NodeId>, at: Timestamp) {
@@ -250,8 +283,8 @@ impl Nodes {
 
     /// Cached wins over done: a visited cached node is reported as finished too.
     pub(crate) fn cache(&mut self, id: &NodeId, at: Timestamp) {
-        let node = self.entry(id, None);
-        if node.state.is_open() || node.state == NodeState::Done {
+        let counts = |node: &&mut Node| node.state.is_open() || node.state == NodeState::Done;
+        if let Some(node) = self.entry(id, None).filter(counts) {
             node.state = NodeState::Cached;
             node.ended = Some(at);
         }
@@ -259,18 +292,17 @@ impl Nodes {
     }
 
     pub(crate) fn block(&mut self, id: &NodeId, message: &str, at: Timestamp) {
-        self.entry(id, None).text = Some(message.to_owned());
+        self.text(id, message);
         self.end(id, None, NodeState::Blocked, at);
     }
 
     pub(crate) fn fail(&mut self, id: &NodeId, message: &str, at: Timestamp) {
-        self.entry(id, None).text = Some(message.to_owned());
+        self.text(id, message);
         self.end(id, None, NodeState::Failed, at);
     }
 
     fn end(&mut self, id: &NodeId, parent: Option<&NodeId>, state: NodeState, at: Timestamp) {
-        let node = self.entry(id, parent);
-        if node.state.is_open() {
+        if let Some(node) = self.entry(id, parent).filter(|node| node.state.is_open()) {
             node.state = state;
             node.ended = Some(at);
         }

@@ -46,6 +46,9 @@ pub struct Outputs {
 /// How many outputs a run may have (reliability.md 9).
 pub const MAX_OUTPUTS: usize = 10_000;
 
+/// The longest id of a node whose outputs are taken in, in bytes; a record must hold it.
+const MAX_NODE_ID: usize = 64 * 1024;
+
 impl Outputs {
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, (Output, Place)> {
@@ -65,6 +68,9 @@ impl Outputs {
     /// The ones among `produced` that are new, numbered on. The same file reported twice is one output.
     pub fn fresh(&self, node: &NodeId, produced: &[Produced]) -> Vec<Output> {
         let mut fresh: Vec<Output> = Vec::new();
+        if node.0.len() > MAX_NODE_ID {
+            return fresh;
+        }
         for item in produced {
             let known = self.list.iter().map(|(output, _)| output).chain(&fresh).any(|output| same(output, node, item));
             if !known && self.list.len() + fresh.len() < MAX_OUTPUTS {

@@ -115,7 +115,13 @@ impl AttentionView {
         let actions = match attention.kind {
             Kind::SubmitUnknown | Kind::RemoteRestarted => vec![call("resubmit", "Submit again", "resubmit", None), cancel()],
             Kind::CancelRefused => vec![call("force_cancel", "Cancel anyway", "cancel", Some(ActionBody { force: true }))],
-            Kind::Unreachable | Kind::OutputDelayed | Kind::StagingDelayed | Kind::DiskFull => vec![cancel()],
+            // It was asked to stop, and nobody there hears it: only its user can say that it does not matter any more.
+            Kind::Unreachable if run.is_stopping() => {
+                vec![call("force_cancel", "Give it up", "cancel", Some(ActionBody { force: true }))]
+            }
+            Kind::Unreachable | Kind::OutputDelayed | Kind::StagingDelayed | Kind::DiskFull | Kind::SubmitDelayed => {
+                vec![cancel()]
+            }
         };
         let message = match attention.kind {
             Kind::Unreachable if run.is_watched() => format!(

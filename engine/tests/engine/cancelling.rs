@@ -131,3 +131,12 @@ fn after_a_restart_the_stop_is_asked_for_again() {
     let mut rig = then(running(), cancel_by_force());
     assert!(matches!(words(rig.crash())[..], [comfyd_engine::Command::Interrupt { force: true, .. }]));
 }
+
+#[test]
+fn a_run_on_an_instance_that_is_gone_can_be_given_up() {
+    let stopping = || then(then(running(), cancel()), down("no route"));
+    assert_eq!(phase(&stopping()), "running", "an ordinary wish waits for proof");
+    check(stopping(), cancel_by_force(), &["cancel_requested", "cancelled"], &["interrupt by force"]);
+    // While it answers, force is no shortcut.
+    check(then(running(), cancel()), cancel_by_force(), &["cancel_requested"], &["interrupt by force"]);
+}

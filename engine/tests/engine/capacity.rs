@@ -168,3 +168,16 @@ fn an_id_that_a_server_makes_up_takes_no_other_runs_frames() {
     rig = then(rig, absent());
     check(rig, begins(2, "gpu-a"), &["2:execution_started"], &[]);
 }
+
+#[test]
+fn runs_on_an_instance_that_is_gone_keep_no_slot_from_others() {
+    let limits = Limits { max_concurrent: 1, ..Limits::default() };
+    let mut rig = idle_with(limits);
+    rig.online("gpu-b");
+    rig = then(rig, create_as(run_id(1), spec("gpu-a", 0)));
+    rig = then(rig, create_as(run_id(2), spec("gpu-b", 0)));
+    assert!(rig.newest_dispatch(run_id(2)).is_none(), "the one slot is taken");
+    rig = then(rig, down("gone"));
+    rig = then(rig, Input::Deadline);
+    assert!(rig.newest_dispatch(run_id(2)).is_some());
+}

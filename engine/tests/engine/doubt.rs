@@ -50,7 +50,7 @@ fn a_late_sighting_moves_it_on_at_any_time() {
     for rig in [in_doubt(), given_up()] {
         let found_there = check(rig.clone(), in_queue(3), &["submitted", "queue_moved 3"], &[]);
         assert_eq!(attention(&found_there), None);
-        check(rig.clone(), found(RemoteStatus::Running), &["submitted", "execution_started"], &[]);
+        check(rig.clone(), found(RemoteStatus::Running), &["submitted", "execution_started", "gap_noted"], &[]);
         check(rig.clone(), started(), &["submitted", "execution_started"], &[]);
         let whole = ["submitted", "execution_started", "gap_noted", "execution_succeeded", "completed"];
         check(rig, succeeded(), &whole, &[]);
@@ -150,4 +150,11 @@ fn a_name_given_after_a_restart_is_not_given_again() {
     rig = check(then(rig, up()), cancel(), &["cancel_requested"], &["interrupt"]);
     let names: std::collections::BTreeSet<_> = rig.said().iter().chain(&owed).map(|said| &said.id).collect();
     assert_eq!(names.len(), rig.said().len() + owed.len());
+}
+
+#[test]
+fn what_was_told_and_not_written_is_asked_for_again() {
+    check(submitting(), Input::CaughtUp(vec![first()]), &["submit_in_doubt"], &["reconcile"]);
+    check(running(), Input::CaughtUp(vec![first()]), &["gap_noted"], &[]);
+    check(submitting(), Input::CaughtUp(vec![]), &[], &[]);
 }

@@ -4,6 +4,7 @@ mod arrows;
 mod cancelling;
 mod capacity;
 mod doubt;
+mod flood;
 mod frames;
 mod kit;
 mod lifecycle;

@@ -122,3 +122,19 @@ fn files_are_named_by_their_ending_first() {
         assert_eq!(view.outputs[0].path, Some(format!("output/sub/{name}")));
     }
 }
+
+#[test]
+fn a_file_that_is_whole_is_welcome_though_another_try_was_planned() {
+    let rig = then(collecting(), delayed(1));
+    check(rig, saved(1), &["output_saved 1", "completed"], &[]);
+}
+
+#[test]
+fn outputs_of_an_ended_run_are_given_up_after_a_day() {
+    let mut rig = then(running(), produced("9", vec![file("a.png")]));
+    rig = then(rig, crashed_in("9"));
+    rig = then(rig, delayed(1));
+    rig = then(rig, down("gone for good"));
+    rig.wait_ms(24 * 3_600_000);
+    check(rig, Input::Deadline, &["output_lost 1"], &[]);
+}

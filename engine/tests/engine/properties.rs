@@ -237,7 +237,12 @@ proptest! {
             let once = match input {
                 Input::Observed(..) | Input::Link(..) | Input::AddInstance { .. } => true,
                 Input::Outcome(_, outcome) => posts(outcome),
-                Input::Request(..) | Input::Reconciled(..) | Input::Restarted | Input::Repaired(..) | Input::Deadline => false,
+                Input::Request(..)
+                | Input::Reconciled(..)
+                | Input::Restarted
+                | Input::CaughtUp(_)
+                | Input::Repaired(..)
+                | Input::Deadline => false,
             };
             let restart = matches!(input, Input::Link(_, comfyd_engine::LinkChange::Restarted { .. }));
             if once && !restart {

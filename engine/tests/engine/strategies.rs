@@ -253,6 +253,7 @@ fn input() -> impl Strategy<Value = Input> {
         3 => (instance(), link()).prop_map(|(instance, change)| Input::Link(instance_id(&instance), change)),
         6 => (run(), status()).prop_map(|(run, status)| Input::Reconciled(run, status)),
         1 => Just(Input::Restarted),
+        1 => run().prop_map(|run| Input::CaughtUp(vec![run])),
         1 => run().prop_map(|run| Input::Repaired(run, LogRepaired { offset: 20, bytes: 3, sha256: sha256_of_zeros() })),
         1 => Just(Input::Deadline),
     ]

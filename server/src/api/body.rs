@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
 use comfyd_adapters::comfy::lenient::{to_strict, to_wire};
@@ -21,35 +22,45 @@ use crate::problem::Problem;
 const MAX_JSON: usize = 16 << 20;
 /// How much of a body that is too long is read away, so that its sender gets to hear about it.
 const MAX_DRAIN: usize = 64 << 20;
-/// A body may take this long, and a second more for each [`PACE`] of it.
-const GRACE: Duration = Duration::from_secs(10);
-/// The slowest sender, in bytes a second.
-const PACE: u64 = 1024;
+/// The longest JSON body that anybody may send, and how much of a longer one is read away.
+const MAX_SMALL: usize = 4 << 10;
+const MAX_SMALL_DRAIN: usize = 64 << 10;
+/// How long such a body may take in all.
+const SMALL_WITHIN: Duration = Duration::from_secs(10);
+/// A sender's speed is looked at this often: what came fast before buys no time for trickling afterwards.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What must have come by then: 1 KiB a second.
+const MIN_OF_WINDOW: u64 = 10 * 1024;
 
 /// When the next part of a body must be there.
 struct Pace {
-    started: Instant,
+    late: Instant,
     received: u64,
 }
 
 impl Pace {
     fn new() -> Self {
-        Self { started: Instant::now(), received: 0 }
+        Self { late: Instant::now() + WINDOW, received: 0 }
+    }
+
+    /// Begins another window, if enough came in the last one.
+    fn turn(&mut self) -> Result<(), Problem> {
+        if self.received < MIN_OF_WINDOW {
+            return Err(too_slow());
+        }
+        *self = Self::new();
+        Ok(())
     }
 
     async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Problem> {
-        let late = self.started + GRACE + Duration::from_secs(self.received / PACE);
         loop {
-            let frame = tokio::time::timeout_at(late, body.frame()).await;
-            let frame = frame.map_err(|_| {
-                Problem::new(408, "too_slow", "the body comes too slowly", "Send it again over a faster connection.")
-            })?;
-            match frame {
-                None => return Ok(None),
-                Some(Err(error)) => {
+            match tokio::time::timeout_at(self.late, body.frame()).await {
+                Err(_) => self.turn()?,
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => {
                     return Err(Problem::invalid("cut_off", format!("the body ended early: {error}"), "Send it again."));
                 }
-                Some(Ok(frame)) => {
+                Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.received = self.received.saturating_add(data.len() as u64);
                         return Ok(Some(data));
@@ -60,6 +71,10 @@ impl Pace {
     }
 }
 
+fn too_slow() -> Problem {
+    Problem::new(408, "too_slow", "the body comes too slowly", "Send it again over a faster connection.")
+}
+
 /// A body that ends with an error when it comes too slowly.
 pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
     futures_util::stream::try_unfold((body, Pace::new()), |(mut body, mut pace)| async move {
@@ -68,27 +83,27 @@ pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Problem>> {
     })
 }
 
-/// A whole body of at most 16 MiB.
-async fn read(mut body: Body) -> Result<Bytes, Problem> {
-    let hinted = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let mut whole = BytesMut::with_capacity(hinted.min(MAX_JSON));
+/// A whole body of at most so many bytes. Room is made for what came, never for what was announced.
+async fn read(mut body: Body, max: usize, max_drain: usize) -> Result<Bytes, Problem> {
+    let mut whole = BytesMut::new();
     let mut pace = Pace::new();
     let mut drained = 0;
     while let Some(part) = pace.next(&mut body).await? {
-        if drained == 0 && whole.len() + part.len() <= MAX_JSON {
+        if drained == 0 && whole.len() + part.len() <= max {
             whole.extend_from_slice(&part);
             continue;
         }
         drained += part.len();
-        if whole.len() + drained > MAX_DRAIN {
+        if whole.len() + drained > max_drain {
             break;
         }
     }
     if drained == 0 {
         return Ok(whole.freeze());
     }
-    let hint = "A workflow of that size is no workflow; send pictures as files.";
-    Err(Problem::new(413, "too_large", "the body is larger than 16 MiB", hint))
+    let limit = if max >= 1 << 20 { format!("{} MiB", max >> 20) } else { format!("{} KiB", max >> 10) };
+    let hint = "No workflow is that large; send pictures as files.";
+    Err(Problem::new(413, "too_large", format!("the body is larger than {limit}"), hint))
 }
 
 /// The fields of a JSON object, each parsed when it is taken, so that an error names its field.
@@ -131,10 +146,20 @@ impl Fields {
 /// The fields of a JSON request.
 pub(super) async fn fields(request: Request) -> Result<Fields, Problem> {
     let (head, body) = request.into_parts();
-    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
-    let text = read(body).await?;
+    parsed(&head.headers, &read(body, MAX_JSON, MAX_DRAIN).await?)
+}
+
+/// The fields of a request that anybody may send: it is short and soon there.
+pub(super) async fn small_fields(request: Request) -> Result<Fields, Problem> {
+    let (head, body) = request.into_parts();
+    let text = tokio::time::timeout(SMALL_WITHIN, read(body, MAX_SMALL, MAX_SMALL_DRAIN)).await;
+    parsed(&head.headers, &text.unwrap_or_else(|_| Err(too_slow()))?)
+}
+
+fn parsed(headers: &HeaderMap, text: &[u8]) -> Result<Fields, Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
     match kind.as_deref() {
-        None | Some("application/json") => Fields::parse(&text),
+        None | Some("application/json") => Fields::parse(text),
         Some(other) => {
             let message = format!("this takes application/json, not {other}");
             Err(Problem::new(415, "unsupported_media_type", message, "Send JSON with `Content-Type: application/json`."))
@@ -144,8 +169,54 @@ pub(super) async fn fields(request: Request) -> Result<Fields, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, MAX_JSON, read};
+    use std::convert::Infallible;
+    use std::time::Duration;
+
     use axum::body::Body;
+    use axum::extract::Request;
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::{Fields, MAX_DRAIN, MAX_JSON, fields, small_fields};
+
+    async fn read(body: Body) -> Result<Bytes, crate::problem::Problem> {
+        super::read(body, MAX_JSON, MAX_DRAIN).await
+    }
+
+    /// So many bytes at once, then one piece every second without end.
+    fn trickle(first: usize, piece: usize) -> Body {
+        Body::from_stream(futures_util::stream::unfold(0, move |n| async move {
+            if n > 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Some((Ok::<_, Infallible>(vec![b' '; if n == 0 { first } else { piece }]), n + 1))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_at_a_kibibyte_a_second_all_the_time() {
+        for first in [1, 10 << 20] {
+            let began = Instant::now();
+            assert_eq!(read(trickle(first, 1000)).await.expect_err("too slow").status, 408);
+            assert!(began.elapsed() <= Duration::from_secs(20), "what came first bought {:?}", began.elapsed());
+        }
+        let slow = Body::from_stream(futures_util::stream::unfold(0, |n| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (n < 60).then(|| (Ok::<_, Infallible>(vec![b' '; 1100]), n + 1))
+        }));
+        assert_eq!(read(slow).await.expect("fast enough").len(), 60 * 1100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_anybody_may_send_is_short_and_soon_there() {
+        let began = Instant::now();
+        let problem = small_fields(Request::new(trickle(0, 1))).await.expect_err("too slow");
+        assert_eq!((problem.status, began.elapsed()), (408, Duration::from_secs(10)));
+        let padded = |length: usize| Request::new(Body::from(format!("{{{}}}", " ".repeat(length - 2))));
+        assert_eq!(small_fields(padded(4097)).await.expect_err("too long").status, 413);
+        small_fields(padded(4096)).await.expect("it fits");
+        fields(padded(4097)).await.expect("it fits where a token is needed");
+    }
 
     #[test]
     fn an_error_names_its_field() {

@@ -23,6 +23,7 @@ use super::range::{Wanted, wanted};
 use super::reply::{Answer, query_of};
 use super::routes::Ctx;
 use crate::app::OutputFile;
+use crate::beneath;
 use crate::problem::Problem;
 
 /// How to give it.
@@ -107,7 +108,10 @@ async fn part(output: &OutputFile, first: u64, length: u64) -> Result<Body, Prob
         let hint = "The file was moved or deleted; the instance may still have it.";
         Problem::new(410, "gone", format!("the stored output cannot be read: {error}"), hint)
     };
-    let mut file = tokio::fs::File::open(&output.path).await.map_err(gone)?;
+    let path = output.path.clone();
+    let opened = tokio::task::spawn_blocking(move || beneath::regular_file(&path)).await;
+    let opened = opened.map_err(|error| Problem::internal(format!("a file could not be opened: {error}")))?;
+    let mut file = tokio::fs::File::from_std(opened.map_err(gone)?);
     if first > 0 {
         file.seek(SeekFrom::Start(first)).await.map_err(gone)?;
     }

@@ -13,13 +13,14 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use comfyd_engine::RunId;
 use serde_json::json;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 
 use super::follow::{EVERY_MS, RETRY, sleep_until, stream};
+use super::limits::StreamPlace;
 use super::routes::Ctx;
-use super::serve::Closing;
+use super::serve::{Closing, Peer};
 use crate::app::{App, Filter};
 use crate::live::Summary;
 use crate::problem::Problem;
@@ -28,8 +29,12 @@ use crate::problem::Problem;
 const LISTED: usize = 200;
 
 /// `GET /api/v1/events`
-pub(super) async fn all(State(ctx): State<Ctx>, closing: Option<Extension<Closing>>) -> Result<Response, Problem> {
-    let place = ctx.limits.stream()?;
+pub(super) async fn all(
+    State(ctx): State<Ctx>,
+    closing: Option<Extension<Closing>>,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response, Problem> {
+    let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
     let feed = Feed {
         changes: ctx.app.changes(),
@@ -66,7 +71,7 @@ struct Feed {
     ready: VecDeque<Summary>,
     stage: Stage,
     closing: Closing,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 impl Feed {

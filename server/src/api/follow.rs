@@ -14,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use comfyd_engine::{RunId, RunView, Status, Throttle, Timestamp};
 use futures_util::Stream;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::limits::StreamPlace;
 use super::routes::Ctx;
-use super::serve::Closing;
+use super::serve::{Closing, Peer};
 use crate::app::App;
 use crate::live::Preview;
 use crate::problem::Problem;
@@ -36,8 +37,9 @@ pub(super) async fn run(
     State(ctx): State<Ctx>,
     Path(name): Path<String>,
     closing: Option<Extension<Closing>>,
+    peer: Option<Extension<Peer>>,
 ) -> Result<Response, Problem> {
-    let place = ctx.limits.stream()?;
+    let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let run = ctx.app.resolve(&name)?;
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
     // Subscribed before the state is read, so that nothing falls in between.
@@ -89,7 +91,7 @@ struct Follower {
     picture: u64,
     began: Instant,
     closing: Closing,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 impl Follower {

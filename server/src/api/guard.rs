@@ -172,7 +172,8 @@ pub(super) async fn layer(State(ctx): State<Ctx>, request: Request, next: Next) 
     let place = match (admitted, access) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Access::Open) => Ok(None),
-        (Ok(()), Access::Login | Access::Token) => ctx.limits.request().map(Some),
+        (Ok(()), Access::Login) => ctx.limits.login().map(Some),
+        (Ok(()), Access::Token) => ctx.limits.request().map(Some),
     };
     let mut response = match place {
         Ok(_place) => next.run(request).await,

@@ -1,5 +1,7 @@
 //! How much may go on at once.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use comfyd_engine::Timestamp;
@@ -11,6 +13,10 @@ use crate::problem::Problem;
 const REQUESTS: usize = 256;
 /// Streams of events: one or two for each open page.
 const STREAMS: usize = 2000;
+/// Streams of one address: one machine must not take all of them.
+const STREAMS_OF_ONE: usize = 64;
+/// Logins in flight. Anybody may try, so they are counted apart: they cannot take the places of those who have the token.
+const LOGINS: usize = 8;
 /// Uploads by form at once: each may hold its files in memory.
 const UPLOADS: usize = 2;
 /// Wrong tokens a second before guesses are told to wait.
@@ -20,14 +26,17 @@ const WRONG_TOKENS: u32 = 5;
 #[derive(Clone)]
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
+    logins: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    by_peer: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
     uploads: Arc<Semaphore>,
 }
 
 impl Limits {
     pub(super) fn new() -> Self {
         let of = |count| Arc::new(Semaphore::new(count));
-        Self { requests: of(REQUESTS), streams: of(STREAMS), uploads: of(UPLOADS) }
+        let by_peer = Arc::default();
+        Self { requests: of(REQUESTS), logins: of(LOGINS), streams: of(STREAMS), by_peer, uploads: of(UPLOADS) }
     }
 
     /// A place for a request.
@@ -35,9 +44,24 @@ impl Limits {
         take(&self.requests, "requests are being answered")
     }
 
-    /// A place for a stream of events.
-    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        take(&self.streams, "event streams are open")
+    /// A place for a login.
+    pub(super) fn login(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        take(&self.logins, "logins are going on")
+    }
+
+    /// A place for a stream of events to this address.
+    pub(super) fn stream(&self, peer: Option<IpAddr>) -> Result<StreamPlace, Problem> {
+        let place = take(&self.streams, "event streams are open")?;
+        let peer = peer.map(|peer| peer.to_canonical());
+        if let Some(peer) = peer {
+            let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = by_peer.entry(peer).or_insert(0);
+            if *count >= STREAMS_OF_ONE {
+                return Err(busy("event streams of one address are open"));
+            }
+            *count += 1;
+        }
+        Ok(StreamPlace { _place: place, peer, by_peer: Arc::clone(&self.by_peer) })
     }
 
     /// A place for an upload by form.
@@ -46,9 +70,32 @@ impl Limits {
     }
 }
 
+/// A stream's place; free again when dropped.
+pub(super) struct StreamPlace {
+    _place: OwnedSemaphorePermit,
+    peer: Option<IpAddr>,
+    by_peer: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let Some(peer) = self.peer else { return };
+        let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_peer.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                by_peer.remove(&peer);
+            }
+        }
+    }
+}
+
 fn take(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
-    let busy = || Problem::unavailable("busy", format!("too many {what} already"), "Try again in a second.");
-    Arc::clone(places).try_acquire_owned().map_err(|_| busy())
+    Arc::clone(places).try_acquire_owned().map_err(|_| busy(what))
+}
+
+fn busy(what: &str) -> Problem {
+    Problem::unavailable("busy", format!("too many {what} already"), "Try again in a second.")
 }
 
 /// Counts wrong tokens by the second.
@@ -77,7 +124,9 @@ impl WrongTokens {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, REQUESTS, WrongTokens};
+    use std::net::IpAddr;
+
+    use super::{Limits, REQUESTS, STREAMS_OF_ONE, WrongTokens};
     use comfyd_engine::Timestamp;
 
     #[test]
@@ -87,6 +136,22 @@ mod tests {
         assert_eq!([ask(1000), ask(1100), ask(1200), ask(1300), ask(1400)], [401; 5]);
         assert_eq!([ask(1500), ask(1999)], [429; 2]);
         assert_eq!(ask(2000), 401);
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_streams() {
+        let limits = Limits::new();
+        let [one, mapped, other] = ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"].map(|peer| peer.parse::<IpAddr>().ok());
+        let mut held: Vec<_> = (0..STREAMS_OF_ONE).map(|_| limits.stream(one)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        for same in [one, mapped] {
+            assert_eq!(limits.stream(same).err().expect("it has its share").status, 503);
+        }
+        assert!(limits.stream(other).is_ok() && limits.stream(None).is_ok());
+        held.pop();
+        assert!(limits.stream(mapped).is_ok());
+        drop(held);
+        assert!(limits.by_peer.lock().expect("nothing panicked").is_empty());
     }
 
     #[test]

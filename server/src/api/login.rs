@@ -4,14 +4,14 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::SET_COOKIE;
 
-use super::body::fields;
+use super::body::small_fields;
 use super::reply::{Answer, ok};
 use super::routes::Ctx;
 use crate::problem::Problem;
 
 /// `POST /api/v1/login {"token": "..."}`.
 pub(super) async fn log_in(State(ctx): State<Ctx>, request: Request) -> Answer {
-    let mut fields = fields(request).await?;
+    let mut fields = small_fields(request).await?;
     let token: String = fields.take("token")?.unwrap_or_default();
     let cookie = ctx.guard.log_in(&token, ctx.app.now(), ctx.app.rng.below(u64::MAX))?;
     let cookie = HeaderValue::from_str(&cookie).map_err(|_| Problem::internal("a session id is not a header value"))?;

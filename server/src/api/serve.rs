@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
@@ -26,6 +27,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How long to wait when the system has no more file descriptors.
 const NO_SOCKET_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Tells streams of events that the server is stopping.
 #[derive(Clone, Default)]
@@ -59,11 +64,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             }
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, place)) => {
                 let router = router.clone();
                 let shutdown = shutdown.clone();
                 connections.spawn(async move {
-                    connection(stream, router, shutdown).await;
+                    connection(stream, peer, router, shutdown).await;
                     drop(place);
                 });
             }
@@ -81,15 +86,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, Peer(peer.ip()), place))
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: CancellationToken) {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move {
             let ready = ServiceExt::<Request<Incoming>>::ready(&mut router).await;

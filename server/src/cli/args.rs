@@ -110,6 +110,9 @@ pub(crate) struct Serve {
     /// The ComfyUI for runs that name none, such as http://127.0.0.1:8188
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Answer to this name too, as a reverse proxy or another machine uses it: NAME or NAME:PORT; repeatable
+    #[arg(long = "allowed-host", value_name = "HOST", value_parser = host_name)]
+    pub(crate) allowed_hosts: Vec<String>,
     /// Refuse new runs below this much free disk space, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512, hide = true)]
     pub(crate) min_free_mib: u32,
@@ -320,6 +323,12 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     if named { Ok((target.to_owned(), value.to_owned())) } else { Err(wrong()) }
 }
 
+fn host_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let good = !text.is_empty() && text.chars().all(plain);
+    if good { Ok(text.to_owned()) } else { Err("write the name alone, such as comfy.example or comfy.example:8443".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -329,6 +338,16 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn allowed_hosts_are_names() {
+        for good in ["comfy.example", "comfy.example:8443", "10.0.0.7", "[fd00::1]:80"] {
+            assert_eq!(host_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "http://comfy.example", "comfy.example/", "a b", "*"] {
+            assert!(host_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Command, DataDir, LogFormat};
 use super::error::{CliError, Exit};
 use super::out::{Form, Out};
-use super::{access, demo, log, outputs, replay, run, runs, serve};
+use super::{access, demo, handle, log, outputs, replay, run, runs, serve};
 
 /// Runs the command that was typed; the exit code says how it ended.
 pub fn main() -> ExitCode {
@@ -61,6 +61,6 @@ fn token(args: &DataDir, out: Out) -> Result<(), CliError> {
     }
     let dir = access::directory(args)?;
     std::fs::create_dir_all(&dir).map_err(|error| CliError::unwritable(&dir, &error))?;
-    let token = crate::server::stored_token(&dir).map_err(|error| CliError::unwritable(&dir.join("token"), &error))?;
+    let token = crate::server::stored_token(&dir).map_err(|error| handle::token_unusable(&error))?;
     out.line(token)
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::server::{Running, ServeOptions, StartError, start};
+use crate::server::{Running, ServeOptions, StartError, TokenError, home, start};
 use crate::store::OpenError;
 
 use super::access;
@@ -50,7 +50,7 @@ impl Door {
         options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         // Who may start this process may also connect to any host and write where the user may.
         options.url_hosts = None;
-        options.output_roots.extend_from_slice(output_roots);
+        options.output_roots = Some([&home(), output_roots].concat());
         let began = Instant::now();
         loop {
             match start(options.clone()).await {
@@ -106,25 +106,38 @@ impl Door {
                 }
             }
         }
-        stop(running).await;
+        told(stop(running).await);
     }
 
     /// Lets go at once.
     pub(crate) async fn leave(self) {
         if let Some(running) = self.own {
-            stop(running).await;
+            told(stop(running).await);
         }
     }
 }
 
+/// The command has its own result; that its server ended badly is for the log.
+fn told(stopped: Result<(), CliError>) {
+    if let Err(error) = stopped {
+        tracing::error!(%error, "server.stopped_badly");
+    }
+}
+
 /// Stops a server of this process; what runs on its instances goes on there.
-pub(crate) async fn stop(running: Running) {
+pub(crate) async fn stop(running: Running) -> Result<(), CliError> {
     running.stop();
     match tokio::time::timeout(GOING_DOWN, running.join()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "server.stopped_badly"),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            let hint = "Start it again: everything acknowledged is on disk. Its log lines say what happened.";
+            Err(CliError::new(Exit::Failed, "server_failed", format!("the server could not go on: {error}"), hint))
+        }
         // Everything acknowledged is on disk, so ending the process now is safe.
-        Err(_) => tracing::warn!("server.stop_took_too_long"),
+        Err(_) => {
+            tracing::warn!("server.stop_took_too_long");
+            Ok(())
+        }
     }
 }
 
@@ -146,6 +159,18 @@ fn stuck(dir: &Path, holder: &str) -> CliError {
     )
 }
 
+/// Why the token of a data directory cannot be used, for people.
+pub(crate) fn token_unusable(error: &TokenError) -> CliError {
+    let code = match error {
+        TokenError::Read { .. } => "file_unreadable",
+        TokenError::Write { .. } => "file_unwritable",
+        TokenError::Short { .. } => "token_too_short",
+        TokenError::Shared { .. } => "token_not_private",
+    };
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    CliError::failed(code, format!("failed to {error}{cause}"), error.hint())
+}
+
 /// Why a server cannot start, for people.
 pub(crate) fn cannot_start(error: &StartError) -> CliError {
     let mut message = format!("failed to {error}");
@@ -154,6 +179,9 @@ pub(crate) fn cannot_start(error: &StartError) -> CliError {
         message.push_str(": ");
         message.push_str(&cause.to_string());
         source = cause.source();
+    }
+    if let StartError::Token(error) = error {
+        return token_unusable(error);
     }
     let (exit, code, hint) = match error {
         StartError::Open(OpenError::Locked { .. }) => {
@@ -171,7 +199,9 @@ pub(crate) fn cannot_start(error: &StartError) -> CliError {
         StartError::Recover(_) => (Exit::Failed, "recovery_failed", "Look at the logs with `comfyd log verify`."),
         StartError::Listen { .. } => (Exit::Failed, "cannot_listen", "Name a free address with --listen."),
         StartError::Exposed(_) => (Exit::Usage, "token_needed", "Or forward the port: ssh -L 8787:127.0.0.1:8787 HOST."),
-        StartError::Write { .. } => (Exit::Failed, "file_unwritable", "Check the permissions and the free space."),
+        StartError::Token(_) | StartError::Write { .. } => {
+            (Exit::Failed, "file_unwritable", "Check the permissions and the free space.")
+        }
     };
     CliError::new(exit, code, message, hint)
 }

@@ -1,5 +1,7 @@
 //! `comfyd serve`: the server in the foreground.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use super::args::{self, LogFormat};
@@ -7,7 +9,7 @@ use super::error::CliError;
 use super::out::Out;
 use super::signals::Signals;
 use super::{access, handle};
-use crate::server::{ServeOptions, start};
+use crate::server::{Running, ServeOptions, start};
 
 /// `comfyd serve`
 pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> {
@@ -16,6 +18,7 @@ pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> 
     options.listen = args.listen;
     options.token = access::given_token(args.token_file.as_deref())?;
     options.default_url.clone_from(&args.url);
+    options.allowed_hosts.clone_from(&args.allowed_hosts);
     options.min_free = u64::from(args.min_free_mib) << 20;
     let given = options.token.is_some();
     // Before the start, so that a signal during a long recovery is not lost.
@@ -25,17 +28,33 @@ pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> 
         // Nothing has been promised to anybody yet.
         () = signals.next() => return Ok(()),
     };
-    // A token that the user gave is theirs to type; it need not stand in a scrollback.
-    let page = if given { running.url() } else { running.page() };
-    out.line(format!("comfyd listens. Open {page}"))?;
-    signals.next().await;
+    out.line(format!("comfyd listens. Open {}", way_in(args, &running, given)))?;
+    tokio::select! {
+        () = signals.next() => {}
+        () = running.stopping() => {}
+    }
     tracing::info!("server.stopping");
     tokio::select! {
-        () = handle::stop(running) => {}
+        stopped = handle::stop(running) => stopped?,
         // Everything acknowledged is on disk, so a second signal may end it at once.
         () = signals.next() => {}
     }
     Ok(())
+}
+
+/// The page, and how to come by its token. A token that the user gave is theirs to type; one of ours is shown to a person only, as what is
+/// written elsewhere stays in the system's journal for others to read.
+fn way_in(args: &args::Serve, running: &Running, given: bool) -> String {
+    if given {
+        return running.url();
+    }
+    if std::io::stdout().is_terminal() {
+        return running.page();
+    }
+    match &args.data.data_dir {
+        Some(dir) => format!("{} (token: comfyd token --data-dir {})", running.url(), dir.display()),
+        None => format!("{} (token: comfyd token)", running.url()),
+    }
 }
 
 /// Log lines go to standard error; `RUST_LOG` chooses which.
@@ -45,6 +64,6 @@ pub(crate) fn log_to_stderr(format: LogFormat, default: &str) {
     // A second subscriber is refused; the first one stays.
     let _ = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
 }

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use comfyd_adapters::comfy::lenient::to_strict;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -126,14 +127,16 @@ impl Wish {
 
     fn as_json(&self) -> Result<Body, CliError> {
         // The workflow goes out byte for byte, so that no number in it changes.
-        let raw: &RawValue = serde_json::from_str(self.workflow.trim_start_matches('\u{feff}')).map_err(|error| {
+        let workflow = self.workflow.trim_start_matches('\u{feff}').trim();
+        // Only looked at: Python writes `NaN`, which is no JSON to others.
+        let _: &RawValue = serde_json::from_str(&to_strict(workflow)).map_err(|error| {
             let hint = "Give a workflow in API format: in ComfyUI, Workflow > Export (API).";
             CliError::usage("not_json", format!("the workflow is not JSON: {error}"), hint)
         })?;
         let fields = Value::Object(self.fields()?).to_string();
         let rest = fields.strip_prefix('{').unwrap_or(&fields);
         let comma = if rest == "}" { "" } else { "," };
-        Ok(Body::json(format!("{{\"workflow\":{}{comma}{rest}", raw.get())))
+        Ok(Body::json(format!("{{\"workflow\":{workflow}{comma}{rest}")))
     }
 
     fn as_form(&self) -> Result<Body, CliError> {
@@ -249,6 +252,9 @@ mod tests {
         let wish = wish.on("u").setting("3.seed", "5").setting("6.text", "a \"cat\"");
         let body = text(&wish.as_json().expect("JSON"));
         assert!(body.ends_with(r#""cfg": 1.0}},"url":"u","inputs":{"3.seed":5,"6.text":"a \"cat\""}}"#), "{body}");
+        let python = Wish::inline("\u{feff} {\"a\": NaN, \"b\": -Infinity}\n");
+        assert_eq!(text(&python.as_json().expect("Python's JSON")), r#"{"workflow":{"a": NaN, "b": -Infinity}}"#);
+        assert_eq!(Wish::inline("{} {}").as_json().expect_err("two").code, "not_json");
         assert_eq!(Wish::inline("{").as_json().expect_err("cut").code, "not_json");
     }
 

@@ -4,6 +4,7 @@
 //! show itself as another one; widths are columns, not bytes.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Text from outside on one line, without control and direction characters.
 pub(crate) fn clean(text: &str) -> String {
@@ -27,8 +28,17 @@ pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
     if !json.contains(hides) {
         return Cow::Borrowed(json);
     }
-    let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
-    Cow::Owned(json.chars().map(|c| if hides(c) { escape(c) } else { c.to_string() }).collect())
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if hides(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(shown, "\\u{unit:04x}").expect("a String takes everything");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// The columns that a character takes.

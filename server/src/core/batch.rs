@@ -1,7 +1,7 @@
 //! What one turn of the core loop collects before it writes.
 
 use comfyd_engine::journal::envelope::Body;
-use comfyd_engine::{Addressed, Fact, RunEvent, RunId, Seq, Step, SyncClass};
+use comfyd_engine::{Addressed, Fact, RunEvent, RunId, Seq, Step, StreamId, SyncClass};
 use tokio::sync::oneshot;
 
 use super::message::{AskError, Granted};
@@ -22,8 +22,6 @@ pub(crate) struct Batch {
     needs_sync: bool,
     /// Whether something in it must be synced within a second.
     pub(crate) noteworthy: bool,
-    /// Whether everything in it is an ending or a cancel, which may use the reserve.
-    only_vital: bool,
     bytes: usize,
 }
 
@@ -32,7 +30,7 @@ const FULL_BYTES: usize = 8 << 20;
 
 impl Batch {
     pub(crate) fn new() -> Self {
-        Self { only_vital: true, ..Self::default() }
+        Self::default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -53,12 +51,12 @@ impl Batch {
     }
 
     fn add_fact(&mut self, fact: &Fact) {
+        let vital = matches!(fact, Fact::Run(_, recorded) if is_vital(&recorded.event));
         let (payload, class) = match fact {
             Fact::Run(run, recorded) => {
                 if self.touched.last() != Some(run) {
                     self.touched.push(*run);
                 }
-                self.only_vital &= is_vital(&recorded.event);
                 if let RunEvent::BlobStored(blob) = &recorded.event {
                     self.blobs.push((*run, blob.sha256.clone(), blob.bytes.clone()));
                 }
@@ -73,28 +71,44 @@ impl Batch {
         }
         self.bytes += payload.len();
         let stream = fact.stream();
-        match self.appends.iter_mut().rev().find(|append| append.stream == stream) {
-            Some(append) => append.payloads.push(payload),
-            None => self.appends.push(Append {
-                stream,
-                expected: Seq(fact.seq().0 - 1),
-                payloads: vec![payload],
-                class: Class::Ordinary,
-            }),
-        }
+        let known = self.appends.iter().rposition(|append| append.stream == stream);
+        let place = known.unwrap_or_else(|| {
+            self.appends.push(Append { stream, expected: Seq(fact.seq().0 - 1), payloads: vec![], class: Class::Ordinary });
+            self.appends.len() - 1
+        });
+        let append = &mut self.appends[place];
+        append.payloads.push(payload);
+        // What comes with an acknowledgement or an ending must get through with it.
+        append.class = append.class.max(if vital { Class::MayUseReserve } else { spendable(class) });
     }
 
     pub(crate) fn sync(&self) -> Sync {
         if self.needs_sync { Sync::Now } else { Sync::Lazy }
     }
 
-    pub(crate) fn take_appends(&mut self) -> Vec<Append> {
-        let class = if self.only_vital { Class::MayUseReserve } else { Class::Ordinary };
-        let mut appends = std::mem::take(&mut self.appends);
-        for append in &mut appends {
-            append.class = class;
+    pub(crate) fn appends(&self) -> Vec<Append> {
+        self.appends.clone()
+    }
+
+    /// Takes out everything that rests on one stream: its log did not take the facts.
+    pub(crate) fn without(&mut self, stream: &StreamId) -> Self {
+        let is_run = |run: RunId| *stream == StreamId::Run(run);
+        Self {
+            appends: self.appends.extract_if(.., |append| append.stream == *stream).collect(),
+            touched: self.touched.extract_if(.., |run| is_run(*run)).collect(),
+            commands: self.commands.extract_if(.., |command| is_run(command.run)).collect(),
+            replies: self.replies.extract_if(.., |(_, granted)| granted.run.is_some_and(is_run)).collect(),
+            blobs: self.blobs.extract_if(.., |(run, ..)| is_run(*run)).collect(),
+            ..Self::default()
         }
-        appends
+    }
+}
+
+/// What is acknowledged goes beyond a log's limit.
+fn spendable(class: SyncClass) -> Class {
+    match class {
+        SyncClass::Ack => Class::Acknowledged,
+        SyncClass::Note | SyncClass::Tick => Class::Ordinary,
     }
 }
 
@@ -109,4 +123,61 @@ fn is_vital(event: &RunEvent) -> bool {
             | RunEvent::Completed(_)
             | RunEvent::ExecutionSucceeded(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use comfyd_engine::{Completed, NodesProgressed, OutputSaved, Recorded, SavedFile, Timestamp};
+
+    use super::*;
+    use crate::store::{AppendError, FileStore, Options, SimDisk};
+
+    fn run() -> RunId {
+        "0193a1b2-0000-7000-8000-000000000001".parse().expect("a good id")
+    }
+
+    fn progressed() -> RunEvent {
+        NodesProgressed { nodes: vec![] }.into()
+    }
+
+    fn saved() -> RunEvent {
+        let sha256 = "0".repeat(64).parse().expect("a hash");
+        let file = SavedFile { name: "1-a.png".into(), size: 1, sha256, media_type: None, copied_to: None, copy_problem: None };
+        OutputSaved { n: 1, file }.into()
+    }
+
+    /// The one append that these events make, behind the record `after`.
+    fn append(after: u64, events: Vec<RunEvent>) -> Append {
+        let mut batch = Batch::new();
+        for (seq, event) in (after + 1..).zip(events) {
+            batch.add_fact(&Fact::Run(run(), Recorded { seq: Seq(seq), at: Timestamp(1), event }));
+        }
+        batch.appends().pop().expect("one stream, one append")
+    }
+
+    #[test]
+    fn a_fact_may_spend_what_its_promise_is_worth() {
+        let check = |events: Vec<RunEvent>, class| assert_eq!(append(0, events.clone()).class, class, "{events:?}");
+        check(vec![progressed()], Class::Ordinary);
+        check(vec![saved()], Class::Acknowledged);
+        check(vec![Completed {}.into()], Class::MayUseReserve);
+        check(vec![progressed(), saved(), progressed()], Class::Acknowledged);
+        check(vec![saved(), Completed {}.into(), saved()], Class::MayUseReserve);
+    }
+
+    #[tokio::test]
+    async fn a_log_at_its_limit_takes_outputs_and_the_ending_and_no_progress() {
+        let options = Options { max_log: 60, ..Options::default() };
+        let disk = Arc::new(SimDisk::new(1));
+        let (store, _) = FileStore::inline(Path::new("/data"), disk, options).expect("opens");
+        store.append_all(vec![append(0, vec![saved()])], Sync::Now).await.expect("stored");
+        let full = store.append_all(vec![append(1, vec![progressed()])], Sync::Lazy).await;
+        assert!(matches!(full, Err(AppendError::LogFull { .. })), "{full:?}");
+        store.append_all(vec![append(1, vec![saved()])], Sync::Now).await.expect("an output is told");
+        store.append_all(vec![append(2, vec![Completed {}.into()])], Sync::Now).await.expect("an ending is told");
+        assert_eq!(store.read(&StreamId::Run(run()), Seq(0)).await.expect("readable").records.len(), 3);
+    }
 }

@@ -57,7 +57,7 @@ pub struct RecoveredCore {
 /// Folds the logs of instances and of runs that are not over; lists the others.
 ///
 /// # Errors
-/// If an instance's log cannot be folded. A run whose log cannot be is quarantined and listed as such.
+/// If a snapshot cannot be read. A run or an instance whose log cannot be folded is set aside, a run is listed as such.
 pub async fn recover(
     store: &FileStore,
     recovered: &Recovered,
@@ -67,7 +67,7 @@ pub async fn recover(
     let mut core = RecoveredCore { engine: Engine::new(limits), blobs: vec![], repairs: vec![] };
     for stream in &recovered.streams {
         match &stream.stream {
-            StreamId::Instance(id) => core.engine.adopt_instance(fold_instance(store, id).await?),
+            StreamId::Instance(id) => recover_instance(store, id, &mut core).await,
             StreamId::Run(id) => recover_run(store, stream, *id, &mut core, live).await?,
         }
     }
@@ -89,28 +89,71 @@ async fn recover_run(
     if current
         && found.verdict == StreamVerdict::Ok
         && let Some(summary) = store.state_json(&found.stream).await?.and_then(|text| Summary::of_settled_state(&text))
+        && summary.run_id == id
     {
         live.list_over(summary);
         return Ok(());
     }
     // A log whose replay ends the process twice is set aside, so that the server starts.
-    if let Err(error) = store.begin_replay(&found.stream) {
+    if let Err(error) = store.begin_replay(&found.stream).await {
         tracing::warn!(run = %id, %error, "replay attempt not noted");
     }
     quarantined = quarantined.or_else(|| store.quarantined(&found.stream));
     let folded = crate::history::fold(store, id, None).await;
-    if let Err(error) = store.end_replay(&found.stream) {
+    if let Err(error) = store.end_replay(&found.stream).await {
         tracing::warn!(run = %id, %error, "replay attempt not cleared");
+    }
+    if let (Ok(folded), None, false) = (&folded, &quarantined, current)
+        && folded.damaged.is_none()
+    {
+        // It was lost or torn, or did not fit the log.
+        store.snapshot(&found.stream, folded.run.seq(), crate::canonical::of(&RunView::of(&folded.run)));
     }
     match (folded, quarantined) {
         (Ok(folded), None) if folded.damaged.is_none() && !folded.run.is_over() => adopt(core, found, folded),
         (Ok(folded), quarantined) => {
-            let damage = folded.damaged.map(|damage| damage.why);
-            live.list_over(Summary { quarantined: quarantined.or(damage), ..Summary::of(&RunView::of(&folded.run)) });
+            let quarantined = quarantined.or(folded.damaged.map(|damage| damage.why));
+            let seen = Summary::of(&RunView::of(&folded.run));
+            let known = if quarantined.is_some() { last_known(store, id).await.unwrap_or(seen) } else { seen };
+            live.list_over(Summary { quarantined, ..known });
         }
-        (Err(error), _) => tracing::error!(run = %id, %error, "run set aside: its log cannot be folded"),
+        (Err(error), quarantined) => {
+            tracing::error!(run = %id, %error, "run set aside: its log cannot be folded");
+            let known = last_known(store, id).await.unwrap_or_else(|| Summary::of_nothing(id));
+            let why = quarantined.unwrap_or_else(|| format!("failed to {}", with_causes(&error)));
+            store.quarantine(&found.stream, why.clone());
+            live.list_over(Summary { quarantined: Some(why), ..known });
+        }
     }
     Ok(())
+}
+
+/// What the snapshot of a damaged run tells: no less than what was seen of it once.
+async fn last_known(store: &FileStore, id: RunId) -> Option<Summary> {
+    let state = store.state_json(&StreamId::Run(id)).await.ok().flatten();
+    state.and_then(|text| Summary::of_state(&text)).filter(|known| known.run_id == id)
+}
+
+/// An instance whose log is damaged is known as far as it can be read; what is new about it stays in memory.
+async fn recover_instance(store: &FileStore, id: &InstanceId, core: &mut RecoveredCore) {
+    match fold_instance(store, id).await {
+        Ok(instance) => core.engine.adopt_instance(instance),
+        Err(error) => {
+            let why = format!("failed to {}", with_causes(&error));
+            tracing::error!(instance = %id, why, "instance set aside: its log cannot be folded");
+            store.quarantine(&StreamId::Instance(id.clone()), why);
+        }
+    }
+}
+
+fn with_causes(error: &RecoverError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn adopt(core: &mut RecoveredCore, found: &RecoveredStream, folded: Folded) {
@@ -139,18 +182,32 @@ async fn fold_instance(store: &FileStore, id: &InstanceId) -> Result<Instance, R
     instance.ok_or(RecoverError::Empty(stream))
 }
 
+/// The engine after a failed write.
+pub(super) struct Refolded {
+    pub(super) engine: Engine,
+    /// Runs whose logs cannot be read now. Memory may be ahead of them, so they are left out until they can.
+    pub(super) unread: Vec<RunId>,
+}
+
 /// The engine as the disk has it, after a batch that touched these runs was not written. Nothing else had changed.
-pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]) -> Result<Engine, RecoverError> {
+pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]) -> Refolded {
     let mut engine = Engine::new(failed.limits().clone());
+    engine.remember(failed);
+    let mut unread = Vec::new();
     for instance in failed.instances() {
+        let aside = store.quarantined(&StreamId::Instance(instance.id().clone())).is_some();
         match fold_instance(store, instance.id()).await {
-            Ok(stored) => engine.adopt_instance_as(stored, instance),
+            Ok(stored) if !aside => engine.adopt_instance_as(stored, instance),
             // Made known by the very batch that failed.
-            Err(RecoverError::Empty(_)) => {}
-            Err(error) => return Err(error),
+            Err(RecoverError::Empty(_)) if !aside => {}
+            Ok(_) | Err(_) => engine.adopt_instance_as(instance.clone(), instance),
         }
     }
     for run in failed.runs() {
+        if store.quarantined(&StreamId::Run(run.id())).is_some() {
+            // Its log takes no facts any more, and must not keep those of others out.
+            continue;
+        }
         if !touched.contains(&run.id()) {
             engine.adopt(run.clone());
             continue;
@@ -158,10 +215,13 @@ pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]
         match crate::history::fold(store, run.id(), None).await {
             Ok(folded) => engine.adopt(folded.run),
             Err(RecoverError::Empty(_)) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::error!(run = %run.id(), %error, "log not readable after a failed write");
+                unread.push(run.id());
+            }
         }
     }
-    Ok(engine)
+    Refolded { engine, unread }
 }
 
 /// Blobs that travel in a log.

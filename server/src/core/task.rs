@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::message::{AskError, Granted, Inbox, Message};
-use super::recovery::{self, RecoveredCore};
+use super::recovery::{self, RecoverError, RecoveredCore};
 use crate::app::Readiness;
 use crate::dispatch::Dispatcher;
 use crate::intake::Durations;
@@ -54,6 +54,9 @@ pub struct Core {
     /// Runs whose newest inputs were lost with a failed write, and when they are asked for again.
     pub(super) behind: BTreeSet<RunId>,
     pub(super) catch_up_at: Option<Timestamp>,
+    pub(super) catch_up_after_ms: u64,
+    /// Runs whose logs could not be read after a failed write; they are out of the engine until they can.
+    pub(super) unread: BTreeSet<RunId>,
     /// Repairs that the runs' logs must tell.
     pub(super) repairs: Vec<(RunId, LogRepaired)>,
 }
@@ -67,8 +70,9 @@ pub(super) struct Snapshot {
 
 /// How many messages one turn takes (reliability.md 4).
 const TURN: usize = 256;
-/// How long after a failed write the loop tries to go on.
+/// How long after a failed write the loop tries to go on; doubled with each failure.
 const CATCH_UP_MS: u64 = 1_000;
+const CATCH_UP_MAX_MS: u64 = 60_000;
 /// The loop looks at the clock at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
@@ -107,6 +111,8 @@ impl Core {
             changed: BTreeSet::new(),
             behind: BTreeSet::new(),
             catch_up_at: None,
+            catch_up_after_ms: CATCH_UP_MS,
+            unread: BTreeSet::new(),
             repairs,
         }
     }
@@ -169,6 +175,12 @@ impl Core {
                 },
                 Message::Ask { input, reply } => {
                     let run = run_of(&input);
+                    if run.is_some_and(|run| self.unread.contains(&run)) {
+                        let why = "the log of this run cannot be read just now".to_owned();
+                        // The caller may have gone; then nobody needs the answer.
+                        drop(reply.send(Err(AskError::NotStored { why, disk_full: false })));
+                        continue;
+                    }
                     match self.engine.handle(now, input) {
                         Ok(step) => {
                             batch.add(step);
@@ -193,16 +205,32 @@ impl Core {
             return;
         }
         let sync = batch.sync();
-        let appends = batch.take_appends();
-        if !appends.is_empty() {
-            if let Err(error) = self.store.append_all(appends, sync).await {
-                self.retreat(batch, &error).await;
-                return;
+        // An instance whose log is damaged goes on in memory: its runs have logs of their own.
+        let aside =
+            |store: &FileStore, stream: &StreamId| matches!(stream, StreamId::Instance(_)) && store.quarantined(stream).is_some();
+        loop {
+            let mut appends = batch.appends();
+            appends.retain(|append| !aside(&self.store, &append.stream));
+            if appends.is_empty() {
+                break;
             }
-            match sync {
-                Sync::Now => self.unsynced_since = None,
-                Sync::Lazy if batch.noteworthy => self.unsynced_since = self.unsynced_since.or(Some(now)),
-                Sync::Lazy => {}
+            match self.store.append_all(appends, sync).await {
+                Ok(()) => {
+                    match sync {
+                        Sync::Now => self.unsynced_since = None,
+                        Sync::Lazy if batch.noteworthy => self.unsynced_since = self.unsynced_since.or(Some(now)),
+                        Sync::Lazy => {}
+                    }
+                    break;
+                }
+                // One log does not take its facts: those of all others are none the worse.
+                Err(error) => match error.refused().cloned() {
+                    Some(stream) => {
+                        let refused = batch.without(&stream);
+                        self.retreat(refused, &error).await;
+                    }
+                    None => return self.retreat(batch, &error).await,
+                },
             }
         }
         self.dispatcher.keep_blobs(std::mem::take(&mut batch.blobs));
@@ -220,32 +248,72 @@ impl Core {
     async fn retreat(&mut self, batch: Batch, error: &AppendError) {
         tracing::error!(%error, "batch not written");
         let disk_full = matches!(error, AppendError::DiskFull(_));
-        match recovery::refold(&self.store, &self.engine, &batch.touched).await {
-            Ok(engine) => self.engine = engine,
-            Err(error) => tracing::error!(%error, "logs not readable after a failed write"),
-        }
+        let refolded = recovery::refold(&self.store, &self.engine, &batch.touched).await;
+        self.engine = refolded.engine;
+        self.unread.extend(refolded.unread);
         for (reply, _) in batch.replies {
             let _ = reply.send(Err(AskError::NotStored { why: error.to_string(), disk_full }));
         }
         if let AppendError::ReadOnly { why } = error {
             self.readiness.send_replace(Readiness::ReadOnly(why.clone()));
         }
+        for id in &batch.touched {
+            if let Some(why) = self.store.quarantined(&StreamId::Run(*id)) {
+                self.live.quarantine(*id, &why);
+                self.live.close(*id);
+                self.dispatcher.forget_run(*id);
+                self.snapshots.remove(id);
+            }
+        }
         let now = self.clock.now();
         self.behind.extend(&batch.touched);
         // A log that takes no writes takes none in a second either.
         let hopeless = matches!(error, AppendError::ReadOnly { .. } | AppendError::Stopped);
-        self.catch_up_at = (!hopeless).then(|| now.plus_ms(CATCH_UP_MS));
+        self.catch_up_at = (!hopeless).then(|| now.plus_ms(self.catch_up_after_ms));
         self.publish(&batch.touched, now);
     }
 
     /// What came in with a failed batch is lost: those runs are asked for as after a start.
     async fn catch_up(&mut self) {
         self.catch_up_at = None;
-        self.turn(vec![Message::Input(Input::Restarted)]).await;
-        if self.catch_up_at.is_none() && !matches!(*self.readiness.borrow(), Readiness::ReadOnly(_)) {
-            let behind = std::mem::take(&mut self.behind);
-            let owed = behind.iter().filter_map(|id| self.engine.run(*id)).flat_map(comfyd_engine::Run::outstanding);
-            self.dispatcher.send(owed.collect());
+        self.catch_up_after_ms = (self.catch_up_after_ms * 2).min(CATCH_UP_MAX_MS);
+        self.read_again().await;
+        // An answer that is still to come says more than a doubt.
+        let behind: Vec<RunId> = self.behind.iter().copied().filter(|run| !self.dispatcher.is_posting(*run)).collect();
+        self.turn(vec![Message::Input(Input::CaughtUp(behind.clone()))]).await;
+        // Nothing that was asked for is sent again before writing works: a sync shows that it does.
+        let written = self.catch_up_at.is_none() && self.store.append_all(vec![], Sync::Now).await.is_ok();
+        if !written {
+            let again = self.clock.now().plus_ms(self.catch_up_after_ms);
+            let read_only = matches!(*self.readiness.borrow(), Readiness::ReadOnly(_));
+            self.catch_up_at = self.catch_up_at.or((!read_only).then_some(again));
+            return;
+        }
+        self.catch_up_after_ms = CATCH_UP_MS;
+        let owed: Vec<_> =
+            behind.iter().filter_map(|id| self.engine.run(*id)).flat_map(comfyd_engine::Run::outstanding).collect();
+        self.behind.retain(|run| !behind.contains(run));
+        self.dispatcher.watch(&self.engine);
+        self.dispatcher.send(owed);
+        if !self.unread.is_empty() || !self.behind.is_empty() {
+            self.catch_up_at = Some(self.clock.now().plus_ms(self.catch_up_after_ms));
+        }
+    }
+
+    /// Takes in runs whose logs could not be read after a failed write, as soon as they can.
+    async fn read_again(&mut self) {
+        for id in std::mem::take(&mut self.unread) {
+            match crate::history::fold(&self.store, id, None).await {
+                Ok(folded) => {
+                    self.engine.adopt(folded.run);
+                    self.behind.insert(id);
+                }
+                Err(RecoverError::Empty(_)) => {}
+                Err(error) => {
+                    tracing::error!(run = %id, %error, "log still not readable");
+                    self.unread.insert(id);
+                }
+            }
         }
     }
 
@@ -337,6 +405,7 @@ fn run_of(input: &Input) -> Option<RunId> {
     match input {
         Input::Request(run, _) | Input::Reconciled(run, _) | Input::Repaired(run, _) => Some(*run),
         Input::AddInstance { .. }
+        | Input::CaughtUp(_)
         | Input::Observed(..)
         | Input::Outcome(..)
         | Input::Link(..)

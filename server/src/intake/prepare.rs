@@ -1,6 +1,7 @@
 //! Makes the spec.
 
-use std::path::PathBuf;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use comfyd_engine::{
 use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
+use crate::offload::Offload;
 use crate::problem::Problem;
 use crate::store::Health;
 use crate::vault::Vault;
@@ -50,6 +52,7 @@ pub(crate) struct Intake {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) durations: Arc<Durations>,
     pub(crate) store: Arc<crate::store::FileStore>,
+    pub(crate) offload: Offload,
 }
 
 /// A spec with the bytes that go into the log beside it.
@@ -70,7 +73,7 @@ pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
 impl Intake {
     pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
         self.check_room()?;
-        let (text, file) = self.text(&request.source)?;
+        let (text, file) = self.text(&request.source).await?;
         let mut graph = Graph::parse(&text).map_err(|error| bad_workflow(&error))?;
         for (target, value) in &request.inputs {
             set(&mut graph, target, value)?;
@@ -113,11 +116,17 @@ impl Intake {
         Ok(())
     }
 
-    fn text(&self, source: &Source) -> Result<(String, Option<String>), Problem> {
+    /// Reads a file where that may block.
+    async fn read(&self, field: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
+        let (path, roots) = (path.to_owned(), self.rules.input_roots.clone());
+        self.offload.run(move || files::read(field, &path, &roots, limit)).await
+    }
+
+    async fn text(&self, source: &Source) -> Result<(String, Option<String>), Problem> {
         match source {
             Source::Inline { text, file } => Ok((text.clone(), file.clone())),
             Source::File(path) => {
-                let bytes = files::read("workflow_file", path, &self.rules.input_roots, MAX_WORKFLOW)?;
+                let bytes = self.read("workflow_file", path, MAX_WORKFLOW).await?;
                 let text = String::from_utf8(bytes).map_err(|_| {
                     Problem::invalid(
                         "workflow_not_text",
@@ -156,7 +165,7 @@ impl Intake {
         for assigned in assigned {
             let image = assigned.file.parse::<usize>().ok().and_then(|n| given.get(n));
             let image = image.ok_or_else(|| Problem::internal("an assigned image was not given"))?;
-            let bytes = self.image_bytes(image)?;
+            let bytes = self.image_bytes(image).await?;
             total += bytes.len() as u64;
             if total > MAX_ALL_IMAGES {
                 return Err(Problem::new(
@@ -166,19 +175,15 @@ impl Intake {
                     "Send fewer or smaller files.",
                 ));
             }
-            let blob = self
-                .vault
-                .put(bytes)
-                .await
-                .map_err(|error| Problem::internal(format!("an input file cannot be stored: {error}")))?;
+            let blob = self.vault.put(bytes).await.map_err(|error| not_stored("an input file", &error))?;
             uploads.push(Upload { blob, node: assigned.node, input: assigned.input, file_name: base_name(&name_of(image)) });
         }
         Ok(uploads)
     }
 
-    fn image_bytes(&self, image: &Image) -> Result<Bytes, Problem> {
+    async fn image_bytes(&self, image: &Image) -> Result<Bytes, Problem> {
         match image {
-            Image::File(path) => files::read("input_images", path, &self.rules.input_roots, MAX_IMAGE).map(Bytes::from),
+            Image::File(path) => self.read("input_images", path, MAX_IMAGE).await.map(Bytes::from),
             Image::Bytes { name, bytes } if bytes.len() as u64 > MAX_IMAGE => Err(Problem::new(
                 413,
                 "file_too_large",
@@ -230,7 +235,7 @@ impl Intake {
             return Ok((hash.clone(), vec![(hash, bytes.to_vec())]));
         }
         let stored = self.vault.put(Bytes::copy_from_slice(bytes)).await;
-        stored.map(|hash| (hash, vec![])).map_err(|error| Problem::internal(format!("the workflow cannot be stored: {error}")))
+        stored.map(|hash| (hash, vec![])).map_err(|error| not_stored("the workflow", &error))
     }
 
     fn weighed(&self, mut nodes: Vec<PlannedNode>) -> Vec<PlannedNode> {
@@ -290,6 +295,22 @@ fn set(graph: &mut Graph, target: &str, value: &str) -> Result<(), Problem> {
         ));
     };
     graph.set(&target[..at], &target[at + 1..], value).map_err(|error| bad_workflow(&error))
+}
+
+/// Why bytes could not be kept; the cause tells whether freeing space helps.
+fn not_stored(what: &str, error: &std::io::Error) -> Problem {
+    let mut message = format!("{what} cannot be stored: failed to {error}");
+    let mut source = error.source();
+    let mut full = error.kind() == std::io::ErrorKind::StorageFull;
+    while let Some(cause) = source {
+        full |= cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull);
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    if full {
+        return Problem::new(507, "disk_full", message, "Free disk space; nothing was started.");
+    }
+    Problem::unavailable("not_stored", message, "Nothing was started. Look at the data directory and its disk, and try again.")
 }
 
 fn bad_workflow(error: &WorkflowError) -> Problem {

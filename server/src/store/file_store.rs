@@ -15,7 +15,7 @@ use super::blobs::{self, BlobError};
 use super::disk::{Disk, LockGuard};
 use super::drive::{Drive, Stopped};
 use super::health::{Health, Shared, Wanted};
-use super::journal::{Job, Journal};
+use super::journal::{Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
 use super::recover::{self, Recovered};
 use super::scribe::Scribe;
@@ -37,7 +37,7 @@ pub struct Options {
     pub max_known: usize,
     /// Snapshots that may wait.
     pub max_snapshots: usize,
-    /// A stream's log of this length takes only endings.
+    /// A stream's log of this length takes only what is acknowledged.
     pub max_log: u64,
     /// Bytes that may wait for room in the logs of streams.
     pub max_backlog: u64,
@@ -126,7 +126,8 @@ impl FileStore {
         Ok((Self { shared, drive, _lock: lock }, recovered))
     }
 
-    /// Stores a batch over several streams: all of it or nothing.
+    /// Stores a batch over several streams: all of it or nothing. An empty batch with [`Sync::Now`] makes durable what was
+    /// appended before.
     ///
     /// # Errors
     /// Nothing of the batch is stored; everything acknowledged before still is.
@@ -153,18 +154,23 @@ impl FileStore {
         loop {
             let end = self.end(stream).await?;
             let (shared, id) = (self.shared.clone(), stream.clone());
-            let (records, torn) = self.blocking(move || read_stream(&shared, &id, after, end)).await?;
+            let len = end.as_ref().map(|end| end.len);
+            let (mut records, torn) = self.blocking(move || read_stream(&shared, &id, after, len)).await?;
             // The scribe may have begun to write this log just now; then it says how far it is.
             if !torn || end.is_some() || self.end(stream).await?.is_none() {
                 if let Some(damaged) = &records.damaged {
                     self.shared.quarantine(stream, damaged.why.clone());
+                } else {
+                    // As good as in the log: the journal has them until they are.
+                    let behind = end.into_iter().flat_map(|end| end.behind);
+                    records.records.extend(behind.filter(|(seq, _)| *seq > after));
                 }
                 return Ok(records);
             }
         }
     }
 
-    async fn end(&self, stream: &StreamId) -> Result<Option<u64>, ReadError> {
+    async fn end(&self, stream: &StreamId) -> Result<Option<LogEnd>, ReadError> {
         let (reply, answer) = oneshot::channel();
         let job = Job::End { stream: stream.clone(), reply };
         self.drive.submit(job).await.map_err(|Stopped| ReadError::Stopped)?;
@@ -211,7 +217,8 @@ impl FileStore {
     pub async fn raw_log(&self, stream: &StreamId) -> Result<Vec<u8>, ReadError> {
         self.flush().await.map_err(ReadError::NotDurable)?;
         let (shared, path) = (self.shared.clone(), self.shared.layout.events(stream));
-        let limit = self.shared.options.max_log.saturating_mul(2);
+        // A log being written may show a part of its next record; its writer knows where the whole ones end.
+        let limit = self.end(stream).await?.map_or(READ_LIMIT, |end| end.len);
         self.blocking(move || shared.disk.read(&path, limit).map_err(|source| ReadError::Read { path, source })).await
     }
 
@@ -265,6 +272,11 @@ impl FileStore {
         self.shared.quarantined(stream)
     }
 
+    /// Sets a stream aside that cannot be understood: from now on it may only be read.
+    pub fn quarantine(&self, stream: &StreamId, why: String) {
+        self.shared.quarantine(stream, why);
+    }
+
     /// Lets time pass: syncs what waits, looks at the free room. The threads do that by themselves.
     pub fn tick(&self) {
         // After the end there is nothing to do any more.
@@ -275,16 +287,18 @@ impl FileStore {
     ///
     /// # Errors
     /// The note cannot be written.
-    pub fn begin_replay(&self, stream: &StreamId) -> io::Result<()> {
-        attempts::begin(&*self.shared.disk, &self.shared.layout, stream)
+    pub async fn begin_replay(&self, stream: &StreamId) -> io::Result<()> {
+        let (shared, stream) = (self.shared.clone(), stream.clone());
+        self.blocking(move || attempts::begin(&*shared.disk, &shared.layout, &stream)).await
     }
 
     /// Notes that the replay went well.
     ///
     /// # Errors
     /// The note cannot be removed.
-    pub fn end_replay(&self, stream: &StreamId) -> io::Result<()> {
-        attempts::end(&*self.shared.disk, &self.shared.layout, stream)
+    pub async fn end_replay(&self, stream: &StreamId) -> io::Result<()> {
+        let (shared, stream) = (self.shared.clone(), stream.clone());
+        self.blocking(move || attempts::end(&*shared.disk, &shared.layout, &stream)).await
     }
 
     /// Stores a blob; it is durable when this returns.
@@ -327,7 +341,8 @@ fn read_stream(shared: &Shared, stream: &StreamId, after: Seq, end: Option<u64>)
     let floor = state.and_then(|bytes| snapshot::head(&bytes)).map(|head| head.log_len);
     let bytes = match shared.disk.read(&path, end.unwrap_or(READ_LIMIT)) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        // Not written yet; one that was written and is gone is a loss to be told.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && end.is_none_or(|end| end == 0) => Vec::new(),
         Err(source) => return Err(ReadError::Read { path, source }),
     };
     let mut records = Vec::new();

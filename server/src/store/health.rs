@@ -90,6 +90,8 @@ impl Shared {
             if change {
                 match &health {
                     Health::Healthy => tracing::info!("store healthy"),
+                    // Several reasons may alternate as long as it lasts; the log is on a disk too.
+                    Health::Degraded { why } if matches!(now, Health::Degraded { .. }) => tracing::debug!(why, "store degraded"),
                     Health::Degraded { why } => tracing::warn!(why, "store degraded"),
                     Health::ReadOnly { why } => tracing::error!(why, "store read-only"),
                 }

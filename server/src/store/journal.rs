@@ -1,40 +1,35 @@
 //! The shared journal: every record of every stream, acknowledged when it is synced here.
 //!
-//! Invariants: one write per batch; a batch is stored whole or not at all; records go on to the scribe only when synced;
+//! Invariants: one write per batch; a batch is stored whole or not at all, and what one stream refuses is refused before
+//! anything is written; records go on to the scribe only when synced, and nothing but a sync that went well says so;
 //! a failed write or sync poisons the file, which is replaced by a checked copy of what was good; three failures in a row
 //! make the store read-only. Absent: threads (`drive`), recovery (`recover`), the logs of streams (`scribe`).
 
 mod job;
 mod reserve;
+mod tip;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use comfyd_engine::StreamId;
 use comfyd_engine::journal::entry::{ENTRY_OVERHEAD, Entry};
 use comfyd_engine::journal::frame::{HEADER_LEN, MAX_PAYLOAD, RECORD_LEN};
-use comfyd_engine::{Seq, StreamId};
 
-pub(crate) use job::{Carried, Job, Work};
+pub(crate) use job::{Carried, Job, LogEnd, Work};
+pub(crate) use tip::Tip;
 
 use super::distrust::Distrust;
 use super::health::{Health, Shared};
 use super::layout::Writer;
-use super::log_file::{Failure, LogFile};
+use super::log_file::{Failure, LogFile, READ_LIMIT};
 use super::types::{Append, AppendError, Class, FlushError, Sync};
 use reserve::Reserve;
 
 /// Failures in a row after which nothing is written any more.
 const MAX_STRIKES: u32 = 3;
-
-/// The end of a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tip {
-    pub(crate) seq: Seq,
-    /// The length of its log once the scribe has caught up.
-    pub(crate) len: u64,
-}
 
 /// The writer of the journal.
 #[derive(Debug)]
@@ -48,7 +43,12 @@ pub(crate) struct Journal {
     strikes: u32,
     distrust: Distrust,
     reserve: Reserve,
+    /// For so many ticks it is looked at whether a vital record found room in its stream's log.
+    vital_ticks: u8,
 }
+
+/// The scribe has written a record by then, or has no room for it.
+const VITAL_TICKS: u8 = 2;
 
 impl Journal {
     pub(crate) fn new(shared: Arc<Shared>, log: Option<LogFile>, tips: BTreeMap<StreamId, Tip>) -> Self {
@@ -56,12 +56,21 @@ impl Journal {
         if log.is_some() {
             reserve.restore(&shared);
         }
-        Self { shared, log, tips, waiting: Vec::new(), strikes: 0, distrust: Distrust::new(Writer::Journal), reserve }
+        Self {
+            shared,
+            log,
+            tips,
+            waiting: Vec::new(),
+            strikes: 0,
+            distrust: Distrust::new(Writer::Journal),
+            reserve,
+            vital_ticks: 0,
+        }
     }
 
     /// Whether something waits for the next tick.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || self.vital_ticks > 0
     }
 
     /// Does one job; work for the scribe goes to `out`, in order.
@@ -93,6 +102,7 @@ impl Journal {
                 let _ = self.check_name();
                 // A failure is in the health by now.
                 let _ = self.settle(out);
+                self.help_vital();
                 self.reserve.check(&self.shared);
                 out(Work::Tick);
             }
@@ -106,13 +116,33 @@ impl Journal {
         }
     }
 
+    /// Gives the reserve up for vital records that are in the journal, which has room of its own, but that find none in
+    /// the logs of their streams, from which runs are shown.
+    fn help_vital(&mut self) {
+        if self.vital_ticks == 0 {
+            return;
+        }
+        if self.shared.backlog() > 0 {
+            self.reserve.release(&self.shared);
+        } else {
+            self.vital_ticks -= 1;
+        }
+    }
+
     /// Stores a batch.
     fn append(&mut self, batch: Vec<Append>, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
         if let Some(why) = self.shared.read_only() {
             return Err(AppendError::ReadOnly { why });
         }
+        self.look_at(&batch);
         let tips = self.judge(&batch)?;
+        if batch.iter().all(|append| append.payloads.is_empty()) {
+            return self.append_nothing(sync, out);
+        }
         let spend_reserve = batch.iter().any(|append| append.class == Class::MayUseReserve);
+        if spend_reserve {
+            self.vital_ticks = VITAL_TICKS;
+        }
         if self.shared.backlog() > self.shared.options.max_backlog {
             return Err(AppendError::DiskFull(io::Error::new(io::ErrorKind::StorageFull, "the logs of streams lag behind")));
         }
@@ -129,9 +159,7 @@ impl Journal {
                 carried.push(Carried { stream: append.stream.clone(), seq, payload });
             }
         }
-        if !entries.is_empty() {
-            self.write(&entries, sync, spend_reserve, out)?;
-        }
+        self.write(&entries, sync, spend_reserve, out)?;
         self.tips.extend(tips);
         self.waiting.extend(carried);
         if sync == Sync::Now {
@@ -144,6 +172,29 @@ impl Journal {
         Ok(())
     }
 
+    /// A batch without a record asks for the sync of those before it: no write means no sync of its own.
+    fn append_nothing(&mut self, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+        match sync {
+            Sync::Now => {
+                self.check_name()?;
+                Ok(self.settle(out)?)
+            }
+            Sync::Lazy => Ok(()),
+        }
+    }
+
+    /// Makes sure of the ends that only snapshots tell.
+    fn look_at(&mut self, batch: &[Append]) {
+        for append in batch {
+            let Some(tip) = self.tips.get_mut(&append.stream).filter(|tip| tip.unchecked) else { continue };
+            tip.unchecked = false;
+            match Tip::look(&self.shared, &append.stream) {
+                Ok(found) => *tip = found,
+                Err(why) => self.shared.quarantine(&append.stream, why),
+            }
+        }
+    }
+
     /// Checks a batch against the streams' ends; nothing is changed.
     fn judge(&self, batch: &[Append]) -> Result<BTreeMap<StreamId, Tip>, AppendError> {
         let mut tips: BTreeMap<StreamId, Tip> = BTreeMap::new();
@@ -153,7 +204,7 @@ impl Journal {
                 return Err(AppendError::Quarantined { stream, why });
             }
             let known = tips.get(&stream).or_else(|| self.tips.get(&stream)).copied().unwrap_or_default();
-            let Tip { mut seq, mut len } = known;
+            let Tip { mut seq, mut len, .. } = known;
             if append.expected != seq {
                 return Err(AppendError::Conflict { stream, expected: append.expected, actual: seq });
             }
@@ -168,7 +219,11 @@ impl Journal {
                 seq = seq.next();
                 len += (RECORD_LEN + payload.len()) as u64;
             }
-            tips.insert(stream, Tip { seq, len });
+            // Beyond that a log is not read, and its end would be taken for torn.
+            if len > READ_LIMIT {
+                return Err(AppendError::LogFull { stream, bytes: known.len });
+            }
+            tips.insert(stream, Tip { seq, len, unchecked: false });
         }
         Ok(tips)
     }
@@ -212,7 +267,7 @@ impl Journal {
     /// Makes everything written durable and hands it on.
     fn settle(&mut self, out: &mut dyn FnMut(Work)) -> Result<(), FlushError> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        if self.waiting.is_empty() && !log.is_poisoned() {
+        if self.waiting.is_empty() && log.unsynced_bytes() == 0 && !log.is_poisoned() {
             return Ok(());
         }
         if let Some(why) = self.shared.read_only() {
@@ -227,7 +282,10 @@ impl Journal {
             Err(Failure::Full(error) | Failure::Broken(error)) => {
                 tracing::warn!(%error, "journal sync failed");
                 self.strike(&error);
-                self.rebuild(out).map_err(FlushError::Failed)
+                self.rebuild(out).map_err(|error| match self.shared.read_only() {
+                    Some(why) => FlushError::ReadOnly { why },
+                    None => FlushError::Failed(error),
+                })
             }
         }
     }
@@ -258,7 +316,9 @@ impl Journal {
         }
     }
 
+    /// Hands on what waits; only ever called when all of it is synced.
     fn deliver(&mut self, out: &mut dyn FnMut(Work)) {
+        debug_assert!(self.log.as_ref().is_none_or(|log| log.unsynced_bytes() == 0), "unsynced records must wait");
         if !self.waiting.is_empty() {
             out(Work::Records(std::mem::take(&mut self.waiting)));
         }
@@ -286,5 +346,48 @@ impl Journal {
 
     fn log(&mut self) -> Result<&mut LogFile, AppendError> {
         self.log.as_mut().ok_or_else(|| AppendError::ReadOnly { why: "the journal is not open".to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use comfyd_engine::Seq;
+
+    use super::*;
+    use crate::store::disk::SimDisk;
+    use crate::store::file_store::Options;
+
+    /// What a journal answers to a record for a log of this length.
+    fn judged(len: u64, class: Class) -> Result<(), AppendError> {
+        let options = Options { max_log: 1000, ..Options::default() };
+        let shared = Arc::new(Shared::new(Arc::new(SimDisk::new(1)), Path::new("/data"), options));
+        let stream: StreamId = "instance/gpu-a".parse().expect("a good name");
+        let tips = BTreeMap::from([(stream.clone(), Tip { seq: Seq(7), len, unchecked: false })]);
+        let payloads = vec![b"0123456789".to_vec()];
+        let journal = Journal::new(shared, None, tips);
+        journal.judge(&[Append { stream, expected: Seq(7), payloads, class }]).map(drop)
+    }
+
+    #[test]
+    fn a_log_takes_what_its_class_allows_and_nothing_takes_it_beyond_what_is_read() {
+        let last = READ_LIMIT - (RECORD_LEN + 10) as u64;
+        let full = |answer: Result<(), AppendError>| match answer {
+            Ok(()) => None,
+            Err(AppendError::LogFull { bytes, .. }) => Some(bytes),
+            Err(other) => panic!("{other:?}"),
+        };
+        for (class, len, refused) in [
+            (Class::Ordinary, 999, None),
+            (Class::Ordinary, 1000, Some(1000)),
+            (Class::Acknowledged, 1000, None),
+            (Class::MayUseReserve, 1000, None),
+            (Class::Acknowledged, last, None),
+            (Class::Acknowledged, last + 1, Some(last + 1)),
+            (Class::MayUseReserve, last + 1, Some(last + 1)),
+        ] {
+            assert_eq!(full(judged(len, class)), refused, "{class:?} at {len}");
+        }
     }
 }

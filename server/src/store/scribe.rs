@@ -17,7 +17,7 @@ use comfyd_engine::StreamId;
 use super::disk::put_unsynced;
 use super::distrust::Distrust;
 use super::health::{Health, Shared, Wanted};
-use super::journal::{Carried, Work};
+use super::journal::{Carried, LogEnd, Work};
 use super::layout::{Layout, Writer};
 use super::log_file::Failure;
 use super::snapshot::seal;
@@ -100,10 +100,14 @@ impl Scribe {
             Work::Rotated(path) => self.rotated.push_back(path),
             Work::End { stream, reply } => {
                 self.drain();
-                let lags = self.backlog.iter().any(|record| record.stream == stream);
-                let end = || self.trails.end(&stream);
+                let mine = self.backlog.iter().filter(|record| record.stream == stream);
+                let behind: Vec<_> = mine.map(|record| (record.seq, record.payload.clone())).collect();
+                let end = match self.trails.end(&stream) {
+                    None if !behind.is_empty() => Err(self.behind()),
+                    len => Ok(len.map(|len| LogEnd { len, behind })),
+                };
                 // The reader may have given up.
-                let _ = reply.send(if lags { Err(self.behind()) } else { Ok(end()) });
+                let _ = reply.send(end);
             }
             Work::Flush { reply } => {
                 let answer = self.settle();
@@ -117,7 +121,24 @@ impl Scribe {
         if self.is_waiting()
             && let Err(error) = self.settle()
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "logs of streams not durable yet");
+            // A lack of room is told by the health.
+            match &error {
+                FlushError::Failed(cause) if cause.kind() == io::ErrorKind::StorageFull => {
+                    tracing::debug!(%cause, "logs of streams lag behind");
+                }
+                error => {
+                    tracing::warn!(error = error as &dyn std::error::Error, "logs of streams not durable yet");
+                }
+            }
+        }
+    }
+
+    /// Warns once: while the store is degraded every try fails alike.
+    fn complain(&self, stream: &StreamId, error: &io::Error, what: &str) {
+        if self.shared.health() == Health::Healthy {
+            tracing::warn!(%stream, %error, "{what}");
+        } else {
+            tracing::debug!(%stream, %error, "{what}");
         }
     }
 
@@ -140,7 +161,7 @@ impl Scribe {
         let mut left = Vec::new();
         for (stream, records) in groups {
             if let Err(error) = self.write(&stream, &records) {
-                tracing::warn!(%stream, %error, "log of a stream not written");
+                self.complain(&stream, &error, "log of a stream not written");
                 left.extend(records);
             }
         }
@@ -190,7 +211,7 @@ impl Scribe {
             Ok(Some(head)) => head,
             // A later record is in the log, so a later snapshot is on its way.
             Ok(None) => return tracing::debug!(%stream, seq = %wanted.seq, "snapshot out of date"),
-            Err(error) => return tracing::warn!(%stream, %error, "snapshot not written"),
+            Err(error) => return self.complain(stream, &error, "snapshot not written"),
         };
         let path = self.shared.layout.state(stream);
         let written = seal(&wanted.json, &head)
@@ -201,7 +222,7 @@ impl Scribe {
                 self.dirty.states.insert(stream.clone());
                 self.dirty.note_dir(&self.shared.layout, stream);
             }
-            Err(error) => tracing::warn!(%stream, %error, "snapshot not written"),
+            Err(error) => self.complain(stream, &error, "snapshot not written"),
         }
         self.trails.limit_open();
     }

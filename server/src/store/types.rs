@@ -14,12 +14,14 @@ pub enum Sync {
     Lazy,
 }
 
-/// What may be spent on an append when the disk is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What may be spent on an append when room is short; each may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Fails when there is no room.
+    /// Fails when there is no room on the disk or in the stream's log.
     Ordinary,
-    /// May use the reserve, and goes beyond a log's limit: endings and cancels.
+    /// Goes beyond a log's limit: what somebody is told to rely on.
+    Acknowledged,
+    /// May use the reserve of a full disk too: endings and cancels.
     MayUseReserve,
 }
 
@@ -65,7 +67,7 @@ pub enum AppendError {
         /// The payload's length.
         bytes: usize,
     },
-    /// The stream's log has reached its limit.
+    /// The stream's log has reached its limit; see [`Class`] for what goes beyond.
     #[error("the log of stream {stream} is full: {bytes} bytes")]
     LogFull {
         /// The stream.
@@ -90,6 +92,21 @@ pub enum AppendError {
     Stopped,
 }
 
+impl AppendError {
+    /// The stream that was refused, and nothing was written; the rest of the batch may be stored without it.
+    ///
+    /// Nothing if the store as a whole could not take the batch.
+    pub fn refused(&self) -> Option<&StreamId> {
+        match self {
+            Self::Conflict { stream, .. }
+            | Self::Quarantined { stream, .. }
+            | Self::PayloadSize { stream, .. }
+            | Self::LogFull { stream, .. } => Some(stream),
+            Self::DiskFull(_) | Self::NotWritten(_) | Self::ReadOnly { .. } | Self::Stopped => None,
+        }
+    }
+}
+
 /// Why not everything is durable.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
@@ -105,6 +122,16 @@ pub enum FlushError {
     /// The store has been shut down.
     #[error("the store has stopped")]
     Stopped,
+}
+
+impl From<FlushError> for AppendError {
+    fn from(error: FlushError) -> Self {
+        match error {
+            FlushError::Failed(source) => Self::NotWritten(source),
+            FlushError::ReadOnly { why } => Self::ReadOnly { why },
+            FlushError::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// Where a stream's log ends being whole.

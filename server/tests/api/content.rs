@@ -70,3 +70,23 @@ async fn an_output_is_served_whole_and_in_parts() {
     assert_eq!(none.status, StatusCode::NOT_FOUND, "{:?}", none.body);
     assert_eq!(house.get(&format!("/api/v1/runs/{run}/outputs/x/content")).await.json()["code"], "bad_number");
 }
+
+#[tokio::test]
+async fn what_was_put_in_the_place_of_an_output_is_not_served() {
+    let house = House::new(50.0).await;
+    let run = house.run("01_simple_save").await;
+    let view = house.ended(&run).await;
+    let output = &view["outputs"][0];
+    let path = format!("/api/v1/runs/{run}/outputs/{}/content", output["n"]);
+    let name = output["local_name"].as_str().expect("a name");
+    let file = house.dir.path().join("data/runs").join(&run).join("outputs").join(name);
+    std::fs::remove_file(&file).expect("it was there");
+    let secret = house.dir.path().join("secret");
+    std::fs::write(&secret, "secret").expect("written");
+    std::os::unix::fs::symlink(&secret, &file).expect("linked");
+    assert_eq!(house.get(&path).await.status, StatusCode::GONE);
+    std::fs::remove_file(&file).expect("it was there");
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &file, pipe, rustix::fs::Mode::RUSR, 0).expect("made");
+    assert_eq!(house.get(&path).await.status, StatusCode::GONE);
+}

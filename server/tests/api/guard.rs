@@ -252,3 +252,33 @@ async fn every_answer_is_marked() {
         assert!(reply.headers.get("access-control-allow-origin").is_none(), "no other origin is let in");
     }
 }
+
+/// A body of which nothing comes.
+fn silent() -> Body {
+    Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>())
+}
+
+fn login(body: Body) -> Request<Body> {
+    let login = Request::builder().method("POST").uri("/api/v1/login").header("host", HOST).header("origin", ORIGIN);
+    login.header("content-type", "application/json").header("content-length", "100").body(body).expect("a request")
+}
+
+#[tokio::test]
+async fn logins_that_never_end_hold_up_nobody_with_the_token() {
+    let house = std::sync::Arc::new(House::new(1.0).await);
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let house = std::sync::Arc::clone(&house);
+        logins.spawn(async move { house.ask(login(silent())).await.status });
+    }
+    // All but the few that wait are told to come back.
+    for _ in 0..300 - 8 {
+        let ended = logins.join_next().await.expect("more than eight were sent").expect("no panic");
+        assert_eq!(ended, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(house.get("/api/v1/runs").await.status, StatusCode::OK);
+    logins.shutdown().await;
+    assert_eq!(house.ask(login(Body::from(json!({ "token": TOKEN }).to_string()))).await.status, StatusCode::OK);
+    let long = json!({ "token": TOKEN, "more": "x".repeat(5000) }).to_string();
+    assert_eq!(house.ask(login(Body::from(long))).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}

@@ -6,6 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use comfyd_server::server::{ServeOptions, start};
+
 use crate::support::{House, TOKEN};
 
 /// Sends a request as it stands; what comes back until the connection closes, or until `enough`.
@@ -67,4 +69,50 @@ async fn stopping_ends_streams_and_is_quick() {
     assert!(String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "a whole answer");
     house.running.join().await.expect("it served well");
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn one_address_gets_its_share_of_streams_and_no_more() {
+    let house = House::new(1.0).await;
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(house.running.addr).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut first = [0u8; 12];
+        timeout(Duration::from_secs(30), stream.read_exact(&mut first)).await.expect("in time").expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let refused = talk(&house, request.as_bytes(), "busy").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("one address"), "{refused}");
+    held.clear();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !talk(&house, request.as_bytes(), "\r\n\r\n").await.starts_with("HTTP/1.1 200") {
+        assert!(Instant::now() < deadline, "the places of streams that ended are free again");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_from_afar_gets_no_file_that_was_not_allowed() {
+    let home = std::env::var("HOME").expect("tests run as somebody");
+    for (listen, status, code) in [([127, 0, 0, 1], "400", "not_a_file"), ([0, 0, 0, 0], "403", "path_not_allowed")] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let listen = (listen, 0).into();
+        let options =
+            ServeOptions { listen, token: Some(TOKEN.to_owned()), min_free: 0, ..ServeOptions::new(dir.path().join("data")) };
+        let running = start(options).await.expect("it starts");
+        let body = serde_json::json!({ "workflow_file": home, "url": "http://127.0.0.1:1" }).to_string();
+        let request = format!(
+            "POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(("127.0.0.1", running.addr.port())).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(code), "{listen}: {answer}");
+        running.stop();
+        running.join().await.expect("it served well");
+    }
 }

@@ -58,8 +58,8 @@ impl House {
             listen: ([127, 0, 0, 1], 0).into(),
             token: Some(TOKEN.to_owned()),
             default_url: Some(fake.url()),
-            input_roots: vec![inputs],
-            output_roots: vec![],
+            input_roots: Some(vec![inputs]),
+            output_roots: Some(vec![]),
             min_free: 0,
             ..ServeOptions::new(dir.path().join("data"))
         };

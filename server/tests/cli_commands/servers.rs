@@ -4,14 +4,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Comfy, Place, text};
+use crate::support::{Comfy, Place, head, text};
 
 #[test]
 fn a_server_stops_on_sigterm_and_commands_go_through_it() {
     let (comfy, place) = (Comfy::fast(), Place::new());
     let mut serving = place.starts(&["serve", "--listen", "127.0.0.1:0", "--url", &comfy.url()]);
     let line = serving.until("comfyd listens");
-    assert!(line.contains("http://127.0.0.1:") && line.contains("/#token="), "{line}");
+    // It may be read by a journal, so the token is not in it.
+    let token = std::fs::read_to_string(place.data().join("token")).expect("a token was made");
+    assert!(line.contains("http://127.0.0.1:") && line.contains("(token: comfyd token --data-dir "), "{line}");
+    assert!(!line.contains(token.trim()) && !line.contains('#'), "{line}");
     // The instance is the server's default.
     let workflow = place.workflow("01_simple_save");
     place.ends(&["run", &workflow]).is(0).says("completed").says("output 1 image");
@@ -35,7 +38,9 @@ fn a_remote_server_needs_its_token_and_outputs_are_fetched_from_it() {
     let (comfy, place, away) = (Comfy::fast(), Place::new(), Place::new());
     let mut serving = place.starts(&["serve", "--listen", "127.0.0.1:0", "--url", &comfy.url()]);
     let line = serving.until("comfyd listens");
-    let (server, token) = line.trim().split_once("Open ").expect("a link").1.split_once("/#token=").expect("a token");
+    let server = line.trim().split_once("Open ").expect("a link").1.split(' ').next().expect("a URL");
+    let token = place.ends(&["token"]).is(0).out;
+    let token = token.trim();
     let workflow = away.workflow("01_simple_save");
     let right = away.file("right", token);
     let wrong = away.file("wrong", "0000");
@@ -51,6 +56,36 @@ fn a_remote_server_needs_its_token_and_outputs_are_fetched_from_it() {
     serving.signal(Signal::TERM);
     serving.ends().is(0);
     away.ends(&["runs", "--server", server]).is(4).warns("error[server_unreachable]");
+}
+
+#[test]
+fn a_token_that_is_no_secret_is_refused_and_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let token = place.ends(&["token"]).is(0).out;
+    let path = place.data().join("token");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    place.ends(&["serve", "--listen", "127.0.0.1:0"]).is(1).warns("error[token_not_private]").warns("chmod 600");
+    place.ends(&["token"]).is(1).warns("error[token_not_private]");
+    std::fs::write(&path, "secret").expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    place.ends(&["serve", "--listen", "127.0.0.1:0"]).is(1).warns("error[token_too_short]").warns("Remove ");
+    assert_eq!(std::fs::read_to_string(&path).expect("kept"), "secret");
+    std::fs::write(&path, &token).expect("written");
+    place.starts(&["serve", "--listen", "127.0.0.1:0"]).until("comfyd listens");
+}
+
+#[test]
+fn a_server_answers_to_the_names_that_were_allowed() {
+    let place = Place::new();
+    place.ends(&["serve", "--allowed-host", "http://comfy.example"]).is(2).warns("comfy.example:8443");
+    let args = ["serve", "--listen", "127.0.0.1:0", "--allowed-host", "a.example", "--allowed-host", "b.example:8443"];
+    let mut serving = place.starts(&args);
+    serving.until("comfyd listens");
+    for (host, status) in [("a.example", "200"), ("b.example:8443", "200"), ("b.example", "421"), ("c.example", "421")] {
+        let head = head(&place.data(), host);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {head}");
+    }
 }
 
 #[test]

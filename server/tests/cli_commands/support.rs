@@ -265,3 +265,14 @@ pub(crate) fn get(data: &Path, path: &str) -> Value {
     assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
     serde_json::from_str(body).expect("JSON")
 }
+
+/// Asks a server of this directory by this name; gives the answer as it came.
+pub(crate) fn head(data: &Path, host: &str) -> String {
+    let about: Value = serde_json::from_slice(&std::fs::read(data.join("server.json")).expect("a server")).expect("JSON");
+    let mut stream = TcpStream::connect(text(&about, "address")).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time limit");
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}

@@ -9,7 +9,12 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::{Comfy, Ended, Place};
 
 /// Runs a command on a terminal of this width; gives everything that it wrote there.
-fn on_terminal(mut command: Command, width: u16) -> (Option<i32>, String) {
+fn on_terminal(command: Command, width: u16) -> (Option<i32>, String) {
+    on_terminal_until(command, width, None)
+}
+
+/// The same; the command is asked to end when it has written this.
+fn on_terminal_until(mut command: Command, width: u16, enough: Option<&'static str>) -> (Option<i32>, String) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&ours).expect("granted");
     unlockpt(&ours).expect("unlocked");
@@ -21,6 +26,7 @@ fn on_terminal(mut command: Command, width: u16) -> (Option<i32>, String) {
     let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy"));
     command.stdout(copy(&theirs)).stderr(copy(&theirs)).env("TERM", "xterm-256color");
     let child = command.spawn().expect("the binary starts");
+    let process = rustix::process::Pid::from_child(&child);
     // The command holds copies too.
     drop((command, theirs));
     let mut terminal = std::fs::File::from(ours);
@@ -33,6 +39,9 @@ fn on_terminal(mut command: Command, width: u16) -> (Option<i32>, String) {
                 break;
             }
             written.extend_from_slice(&part[..count]);
+            if enough.is_some_and(|enough| String::from_utf8_lossy(&written).contains(enough)) {
+                rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("our child");
+            }
         }
         String::from_utf8_lossy(&written).into_owned()
     });
@@ -72,4 +81,15 @@ fn no_color_and_dumb_terminals_are_honoured() {
     let mut json = place.comfyd(&["runs", "--json"]);
     json.env("NO_COLOR", "");
     assert!(!on_terminal(json, 60).1.contains('\u{1b}'));
+}
+
+#[test]
+fn a_person_gets_the_page_with_its_token() {
+    let place = Place::new();
+    let mut serve = place.comfyd(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("RUST_LOG", "off");
+    let (code, written) = on_terminal_until(serve, 200, Some("\n"));
+    assert_eq!(code, Some(0), "{written}");
+    let token = std::fs::read_to_string(place.data().join("token")).expect("a token was made");
+    assert!(written.contains(&format!("/#token={}", token.trim())), "{written}");
 }

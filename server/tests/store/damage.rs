@@ -60,16 +60,44 @@ fn every_flipped_bit_under_a_snapshot_is_found_at_the_latest_on_reading() {
 #[test]
 fn an_append_to_a_log_that_rotted_unread_keeps_the_record_beside_it() {
     let disk = settled(true);
-    flip(&disk, &events(1), 400);
     let (store, _) = open(&disk).expect("opens");
-    now(store.append_all(vec![append(1, 4, &["acknowledged"])], Sync::Now)).expect("nobody knows of the damage yet");
+    now(store.append_all(vec![append(1, 4, &["the log is whole"])], Sync::Now)).expect("stored");
+    for n in 3..7 {
+        // So many others that the writer forgets what it knows of the first.
+        now(store.append_all(vec![append(n, 0, &["x"])], Sync::Now)).expect("stored");
+        now(store.flush()).expect("durable");
+    }
+    flip(&disk, &events(1), 400);
+    now(store.append_all(vec![append(1, 5, &["acknowledged"])], Sync::Now)).expect("nobody knows of the damage yet");
     now(store.flush()).expect("durable");
     assert!(store.quarantined(&stream(1)).is_some());
-    let rescue = events(1).with_file_name("events.log.journal-5");
+    let rescue = events(1).with_file_name("events.log.journal-6");
     let bytes = disk.read(&rescue, u64::MAX).expect("kept beside the log");
     assert!(bytes.ends_with(b"acknowledged"));
-    now(store.append_all(vec![append(1, 5, &["x"])], Sync::Now)).expect_err("quarantined now");
+    now(store.append_all(vec![append(1, 6, &["x"])], Sync::Now)).expect_err("quarantined now");
     now(store.append_all(vec![append(2, 4, &["x"])], Sync::Now)).expect("others go on");
+}
+
+#[test]
+fn an_append_to_a_log_that_rotted_before_the_start_is_refused() {
+    let disk = settled(true);
+    flip(&disk, &events(1), 400);
+    let (store, _) = open(&disk).expect("opens");
+    let refused = now(store.append_all(vec![append(1, 4, &["x"])], Sync::Now));
+    assert!(matches!(refused, Err(AppendError::Quarantined { .. })), "{refused:?}");
+    now(store.append_all(vec![append(2, 4, &["x"])], Sync::Now)).expect("others go on");
+}
+
+#[test]
+fn a_snapshot_that_names_another_place_does_not_keep_appends_out() {
+    let disk = settled(true);
+    disk.edit(&state(1), |bytes| {
+        let text = String::from_utf8_lossy(bytes).replace("\"seq\":4", "\"seq\":5");
+        *bytes = text.into_bytes();
+    });
+    let (store, found) = open(&disk).expect("opens");
+    assert_eq!(found.streams[0].last, Seq(5), "nobody has looked");
+    now(store.append_all(vec![append(1, 4, &["x"])], Sync::Now)).expect("the log decides");
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn live(store: &FileStore, model: &mut Model) {
         model.snapshot(store, round % 5);
         match round % 4 {
             0 => store.tick(),
+            1 => drop(model.append(store, &[], Sync::Now, Class::Ordinary)),
             2 if now(store.flush()).is_ok() => model.all_sure(),
             _ => {} // The other rounds only append.
         }

@@ -6,4 +6,7 @@ mod damage;
 mod faults;
 mod many;
 mod model;
+mod reads;
+mod refusals;
 mod support;
+mod unsynced;

@@ -69,6 +69,9 @@ impl Disk for Counting {
     fn salt(&self) -> u32 {
         self.disk.salt()
     }
+    fn boot(&self) -> String {
+        self.disk.boot()
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ enum Step {
     Append { parts: Vec<(usize, usize, usize)>, sync: Sync },
     Snapshot(usize),
     Tick,
+    Sync,
     Flush,
     Shutdown,
     Plan(Fault),
@@ -27,6 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (vec(part, 1..4), sync).prop_map(|(parts, sync)| Step::Append { parts, sync }),
         6 => (0..7_usize).prop_map(Step::Snapshot),
         3 => Just(Step::Tick),
+        3 => Just(Step::Sync),
         1 => Just(Step::Flush),
         1 => Just(Step::Shutdown),
         1 => (1..12_u64).prop_map(|nth| Step::Plan(Fault::Write(nth))),
@@ -77,6 +79,7 @@ impl Life {
             }
             Step::Snapshot(n) => self.model.snapshot(store, n),
             Step::Tick => store.tick(),
+            Step::Sync => drop(self.model.append(store, &[], Sync::Now, Class::Ordinary)),
             Step::Flush => {
                 if now(store.flush()).is_ok() {
                     self.model.all_sure();

@@ -76,7 +76,13 @@ impl Executor {
                     Ok(file) => return Outcome::Collected { n, file },
                     Err(error) => return here(&error),
                 },
-                Err(Fault::Gone(why)) => return Outcome::OutputGone { n, why },
+                Err(Fault::Gone(why)) => {
+                    // What was fetched of it is the beginning of nothing.
+                    if let Err(error) = part.restart(None).await {
+                        tracing::warn!(n, %error, "the part of an output that is gone could not be removed");
+                    }
+                    return Outcome::OutputGone { n, why };
+                }
                 Err(Fault::Here(error)) => return here(&error),
                 Err(Fault::There(reason)) => why = reason,
             }
@@ -113,10 +119,11 @@ impl Executor {
                 part.restart(None).await?;
                 return Err(Fault::There("the file changed while it was fetched".to_owned()));
             }
-            status @ (400 | 403 | 404 | 410) => {
+            status @ (404 | 410) => {
                 let name = &file.filename;
                 return Err(Fault::Gone(format!("the server has no file {name} any more (status {status})")));
             }
+            // A proxy on the way, or a login that ended, says no for a while.
             status => return Err(Fault::There(format!("GET /view: the server answered with status {status}"))),
         }
         let too_large = || Fault::Gone(format!("the file is larger than the limit of {MAX_OUTPUT} bytes"));

@@ -49,7 +49,7 @@ pub enum HttpError {
         body: String,
     },
     /// The answer has another shape than ComfyUI's.
-    #[error("read the answer to {what}: {why}")]
+    #[error("read the answer to {what}, so this may not be a ComfyUI: {why}")]
     Shape {
         /// What was asked.
         what: String,

@@ -191,7 +191,12 @@ impl Client {
 }
 
 fn json<T: serde::de::DeserializeOwned>(what: &str, reply: &Reply) -> Result<T, HttpError> {
-    from_json(&reply.text()).map_err(|error| HttpError::shape(what, &error))
+    let text = reply.text();
+    if !text.trim_start().starts_with('{') {
+        // serde would fill a struct from a list, and so take any server for a ComfyUI.
+        return Err(HttpError::shape(what, &"it is no JSON object"));
+    }
+    from_json(&text).map_err(|error| HttpError::shape(what, &error))
 }
 
 /// A text as one segment of a path or one value of a query.

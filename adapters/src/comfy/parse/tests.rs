@@ -70,6 +70,16 @@ fn progress_states() {
 }
 
 #[test]
+fn a_state_of_too_many_nodes_is_cut() {
+    let nodes: Vec<String> = (0..wire::MAX_REPORTS + 5).map(|n| format!(r#""{n}": {{"state": "running"}}"#)).collect();
+    let frame = format!(r#"{{"prompt_id": "P!", "nodes": {{{}}}}}"#, nodes.join(", "));
+    let ComfyEvent::ProgressReported { nodes, .. } = of("progress_state", &frame) else { panic!("a state is expected") };
+    assert_eq!(nodes.len(), wire::MAX_REPORTS);
+    let state: wire::ProgressState = serde_json::from_str(&frame).expect("a state");
+    assert_eq!(state.nodes.dropped, 5);
+}
+
+#[test]
 fn odd_json_is_read() {
     let ui = r#"{"node": "2", "output": {"text": ["a\ud83d", NaN], "x": -Infinity}, "prompt_id": "P!"}"#;
     let ComfyEvent::NodeProduced { outputs, .. } = of("executed", ui) else { panic!("outputs are expected") };
@@ -116,6 +126,10 @@ fn binary_frames() {
         frame(&[3, 1], b"7hello").ok(),
         Some(Incoming::Event(ComfyEvent::NodeTexted { node: "7".into(), text: "hello".into() }))
     );
+    let Ok(Incoming::Event(ComfyEvent::NodeTexted { text, .. })) = frame(&[3, 1], &[b'7'; 10_000]) else {
+        panic!("a text is expected")
+    };
+    assert_eq!(text.len(), MAX_NODE_TEXT);
     let json = br#"{"node_id": "7", "prompt_id": "p", "image_type": "image/png", "more": 1}PNG"#;
     let len = u32::try_from(json.len() - 3).expect("it is short");
     assert_eq!(frame(&[4, len], json).ok(), Some(preview(Some("p"), Some("7"), "image/png", b"PNG")));

@@ -72,6 +72,8 @@ pub enum AttentionKind {
     StagingDelayed,
     /// This machine's disk is full.
     DiskFull,
+    /// The prompt cannot be posted now.
+    SubmitDelayed,
 }
 
 impl AttentionKind {
@@ -85,6 +87,7 @@ impl AttentionKind {
             Self::OutputDelayed => "output_delayed",
             Self::StagingDelayed => "staging_delayed",
             Self::DiskFull => "disk_full",
+            Self::SubmitDelayed => "submit_delayed",
         }
     }
 
@@ -92,7 +95,12 @@ impl AttentionKind {
     pub fn offers_resubmit(self) -> bool {
         match self {
             Self::SubmitUnknown | Self::RemoteRestarted => true,
-            Self::Unreachable | Self::CancelRefused | Self::OutputDelayed | Self::StagingDelayed | Self::DiskFull => false,
+            Self::Unreachable
+            | Self::CancelRefused
+            | Self::OutputDelayed
+            | Self::StagingDelayed
+            | Self::DiskFull
+            | Self::SubmitDelayed => false,
         }
     }
 }

@@ -56,7 +56,7 @@ events! {
         /// Frames were missed; node times have gaps from here.
         GapNoted = "gap_noted", 1, Note;
         /// A node reported outputs.
-        OutputsFound = "outputs_found", 1, Note;
+        OutputsFound = "outputs_found", 1, Ack;
         /// An output is stored here.
         OutputSaved = "output_saved", 1, Ack;
         /// An output is gone for good.

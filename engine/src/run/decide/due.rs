@@ -1,7 +1,8 @@
 //! What time or the state itself asks for, without an input.
 
 use crate::event::{
-    AttentionKind, AttentionRaised, Completed, Limit, LimitReached, OutputRetried, RunEvent, StagingStarted, StopRepeated,
+    AttentionKind, AttentionRaised, Completed, Limit, LimitReached, OutputLost, OutputRetried, RunEvent, StagingStarted,
+    StopRepeated,
 };
 use crate::run::{Phase, Place, Run, Staging};
 use crate::time::Timestamp;
@@ -9,6 +10,8 @@ use crate::time::Timestamp;
 use super::Surroundings;
 use super::reconciled::{search_deadline, stopped};
 
+/// How long outputs are tried for after a run has ended.
+const GIVE_UP_MS: u64 = 24 * 3_600_000;
 /// How long a stop that was sent may stay without effect before it is sent again: an interrupt can be lost (protocol.md 12).
 const STOP_GRACE_MS: u64 = 5_000;
 
@@ -17,11 +20,20 @@ impl Run {
     pub(crate) fn decide_due(&self, around: Surroundings<'_>) -> Vec<RunEvent> {
         let now = around.now;
         let mut facts: Vec<RunEvent> = Vec::new();
-        if around.online {
+        if let Some(given_up) = self.give_up_at().filter(|at| *at <= now) {
+            let why = format!("given up at {given_up}, a day after the run had ended");
+            facts.extend(self.delayed_outputs().map(|(n, _)| OutputLost { n, why: why.clone() }.into()));
+        } else if around.online {
             facts.extend(self.delayed_outputs().filter(|(_, at)| *at <= now).map(|(n, _)| OutputRetried { n }.into()));
         }
         facts.extend(self.due_of_phase(around));
         facts
+    }
+
+    /// When outputs that an ended run still owes are no longer tried for.
+    fn give_up_at(&self) -> Option<Timestamp> {
+        let ended = self.ended_at().filter(|_| self.phase.is_settled())?;
+        self.delayed_outputs().next().map(|_| ended.plus_ms(GIVE_UP_MS))
     }
 
     fn due_of_phase(&self, around: Surroundings<'_>) -> Option<RunEvent> {
@@ -32,6 +44,12 @@ impl Run {
                 stop.map(|stop| stopped(stop.reason))
             }
             Phase::Staging { progress: Staging::Delayed(at) } if *at <= now && around.online => Some(StagingStarted {}.into()),
+            // The user gave it up: the instance cannot be asked, so nothing better than this word will come.
+            Phase::Pending { .. } | Phase::Running | Phase::InDoubt { .. }
+                if stop.is_some_and(|stop| stop.force) && !around.online =>
+            {
+                stop.map(|stop| stopped(stop.reason))
+            }
             Phase::InDoubt { search } if self.search_is_over(around, search) => match stop {
                 Some(stop) => Some(stopped(stop.reason)),
                 None => self.raise(
@@ -90,7 +108,7 @@ impl Run {
     /// When `decide_due` has to be asked again, at the latest.
     pub(crate) fn next_deadline(&self, around: Surroundings<'_>) -> Option<Timestamp> {
         let outputs = if around.online { self.delayed_outputs().map(|(_, at)| at).min() } else { None };
-        outputs.into_iter().chain(self.deadline_of_phase(around)).min()
+        outputs.into_iter().chain(self.give_up_at()).chain(self.deadline_of_phase(around)).min()
     }
 
     fn deadline_of_phase(&self, around: Surroundings<'_>) -> Option<Timestamp> {

@@ -7,6 +7,7 @@ mod error;
 mod observed;
 mod outcome;
 mod reconciled;
+mod records;
 mod request;
 
 pub(crate) use observed::Ends;

@@ -2,11 +2,12 @@
 
 use crate::comfy::{ComfyEvent, NodeReport};
 use crate::event::{
-    Evidence, ExecutionStarted, NodeBlocked, NodeFinished, NodeProgress, NodeStarted, NodeTexted, NodesCached, NodesProgressed,
-    OutputsFound, RunEvent, Submitted,
+    Evidence, ExecutionStarted, GapNoted, NodeBlocked, NodeFinished, NodeProgress, NodeStarted, NodeTexted, RunEvent, Submitted,
 };
 use crate::id::NodeId;
 use crate::run::{Node, NodeState, Phase, Run};
+
+use super::records::{found, nodes_cached, progressed};
 
 /// How the end of a node is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,16 @@ pub(crate) enum Ends {
 impl Run {
     pub(crate) fn decide_observed(&self, event: &ComfyEvent, ends: Ends) -> Vec<RunEvent> {
         let Some(mut facts) = self.gap_to_running(Evidence::Frame) else { return vec![] };
+        if !matches!(event, ComfyEvent::Started { .. }) {
+            facts.extend(self.beginning_missed(&facts));
+        }
         match event {
             ComfyEvent::Started { .. } => {}
+            ComfyEvent::NodeStarted { node, .. }
+            | ComfyEvent::NodeProgressed { node, .. }
+            | ComfyEvent::NodeTexted { node, .. }
+            | ComfyEvent::NodeBlocked { node, .. }
+                if !self.nodes().room().admits(node) => {}
             ComfyEvent::Cached { nodes, .. } => facts.extend(self.newly_cached(nodes)),
             ComfyEvent::NodeStarted { prompt, node } => {
                 // A frame without a prompt is the one on reconnect: others may run beside it.
@@ -36,8 +45,7 @@ impl Run {
             }
             ComfyEvent::ProgressReported { nodes, .. } => facts.extend(self.reported(nodes)),
             ComfyEvent::NodeProduced { node, outputs, .. } => {
-                let outputs = self.outputs().fresh(node, outputs);
-                facts.extend((!outputs.is_empty()).then(|| OutputsFound { outputs }.into()));
+                facts.extend(found(self.outputs().fresh(node, outputs)));
             }
             ComfyEvent::NodeTexted { node, text } => {
                 let known = self.nodes().get(node).and_then(|node| node.text.as_ref());
@@ -58,6 +66,12 @@ impl Run {
         facts
     }
 
+    /// Without `execution_start` frames were missed: nodes can have ended unseen.
+    pub(super) fn beginning_missed(&self, facts: &[RunEvent]) -> Option<RunEvent> {
+        let missed = !facts.is_empty() && !self.has_gap();
+        missed.then(|| GapNoted { why: "the prompt ran before a frame of it was seen".into() }.into())
+    }
+
     /// The facts that any sign of running implies, or none if the sign is too early or too late.
     pub(super) fn gap_to_running(&self, evidence: Evidence) -> Option<Vec<RunEvent>> {
         let submitted = || Submitted { prompt_id: self.prompt_id().clone(), evidence }.into();
@@ -74,10 +88,9 @@ impl Run {
         }
     }
 
-    pub(super) fn newly_cached(&self, nodes: &[NodeId]) -> Option<RunEvent> {
+    pub(super) fn newly_cached(&self, nodes: &[NodeId]) -> Vec<RunEvent> {
         let fresh = |id: &&NodeId| self.nodes().get(id).is_some_and(|node| node.state.is_open() || node.state == NodeState::Done);
-        let nodes: Vec<NodeId> = nodes.iter().filter(fresh).cloned().collect();
-        (!nodes.is_empty()).then(|| NodesCached { nodes }.into())
+        nodes_cached(nodes.iter().filter(fresh).cloned().collect())
     }
 
     fn newly_started(&self, node: &NodeId, parent: Option<&NodeId>) -> Option<RunEvent> {
@@ -111,7 +124,11 @@ impl Run {
     fn reported(&self, reports: &[NodeReport]) -> Vec<RunEvent> {
         let mut facts = Vec::new();
         let mut moves = Vec::new();
+        let mut room = self.nodes().room();
         for report in reports {
+            if !room.admits(&report.node) {
+                continue;
+            }
             let open = self.nodes().get(&report.node).is_none_or(|node| node.state.is_open());
             let parent = report.parent.as_ref();
             if report.finished && open {
@@ -124,8 +141,4 @@ impl Run {
         facts.extend(progressed(moves));
         facts
     }
-}
-
-fn progressed(nodes: Vec<NodeProgress>) -> Option<RunEvent> {
-    (!nodes.is_empty()).then(|| NodesProgressed { nodes }.into())
 }

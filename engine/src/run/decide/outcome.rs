@@ -72,10 +72,19 @@ impl Run {
                 let news = !problems.is_empty() && !told && !self.phase.is_settled();
                 open.then(|| arrived.into()).into_iter().chain(news.then(|| dropped.into())).collect()
             }
-            Outcome::Rejected { error } if open => vec![Failed { error: error.clone() }.into()],
-            Outcome::NotSent { why } if submitting => {
+            Outcome::Rejected { error } if open => {
+                let mut error = error.clone();
+                // An unknown class is refused without saying it; we know what we sent.
+                let node = error.node_id.as_ref().and_then(|id| self.nodes().get(id));
+                error.node_type = error.node_type.or_else(|| node.map(|node| node.class.clone()));
+                vec![Failed { error }.into()]
+            }
+            Outcome::NotSent { why } if open => {
                 let retry_at = around.now.plus_ms(backoff_ms(self.ledger.attempts().saturating_sub(1)));
-                vec![SubmitNotSent { why: why.clone(), retry_at }.into()]
+                let attention = AttentionRaised { kind: AttentionKind::SubmitDelayed, message: why.clone() };
+                // Once is an accident and soon mended; what goes on must be told.
+                let raise = (self.ledger.attempts() > 1 && self.attention().is_none()).then(|| attention.into());
+                [SubmitNotSent { why: why.clone(), retry_at }.into()].into_iter().chain(raise).collect()
             }
             Outcome::Unclear { why } if submitting => vec![SubmitInDoubt { why: why.clone() }.into()],
             _ => vec![], // Too late: frames or a look-up have told more.
@@ -83,15 +92,19 @@ impl Run {
     }
 
     fn collect_came_to(&self, around: Surroundings<'_>, outcome: &Outcome, n: u32) -> Vec<RunEvent> {
-        let open = self.outputs().get(n).is_some_and(|(_, place)| *place == Place::Remote);
-        if !open {
+        let Some((_, place)) = self.outputs().get(n) else { return vec![] };
+        // A file that is whole is welcome, also when another try was thought to be needed.
+        let wanted = *place == Place::Remote || matches!((place, outcome), (Place::Delayed { .. }, Outcome::Collected { .. }));
+        if !wanted {
             return vec![];
         }
         match outcome {
             Outcome::Collected { file, .. } => vec![OutputSaved { n, file: file.clone() }.into()],
             Outcome::OutputGone { why, .. } => vec![OutputLost { n, why: why.clone() }.into()],
             Outcome::OutputDelayed { why, .. } => {
-                let retry_at = around.now.plus_ms(backoff_ms(4));
+                // For an ended run nobody waits: ever more seldom.
+                let since_end = self.ended_at().map_or(0, |ended| around.now.since(ended));
+                let retry_at = around.now.plus_ms(backoff_ms(4).max((since_end / 4).min(3_600_000)));
                 vec![OutputDelayed { n, why: why.clone(), retry_at }.into()]
             }
             _ => vec![], // Only the three above are handed here.

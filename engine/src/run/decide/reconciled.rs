@@ -2,14 +2,15 @@
 
 use crate::comfy::{Ending, RemoteStatus, Verdict};
 use crate::event::{
-    AbsenceNoted, AttentionKind, AttentionRaised, Cancelled, Evidence, ExecutionStarted, ExecutionSucceeded, Failed, GapNoted,
-    NodeFinished, OutputsFound, QueueMoved, RunEvent, SubmitInDoubt, Submitted,
+    AbsenceNoted, AttentionKind, AttentionRaised, Cancelled, Evidence, ExecutionStarted, ExecutionSucceeded, Failed,
+    NodeFinished, QueueMoved, RunEvent, SubmitInDoubt, Submitted,
 };
 use crate::id::NodeId;
 use crate::run::ledger::StopReason;
 use crate::run::{Outputs, Phase, Run, Search};
 use crate::time::Timestamp;
 
+use super::records::found;
 use super::{Surroundings, error};
 
 /// After so many absences in a row, over this time, a prompt that was there is gone.
@@ -30,7 +31,9 @@ impl Run {
         if self.phase == Phase::Running && self.ledger.missing.times > 0 {
             return vec![ExecutionStarted {}.into()];
         }
-        self.gap_to_running(Evidence::Lookup).unwrap_or_default()
+        let mut facts = self.gap_to_running(Evidence::Lookup).unwrap_or_default();
+        facts.extend(self.beginning_missed(&facts));
+        facts
     }
 
     fn found_waiting(&self, position: u32) -> Vec<RunEvent> {
@@ -53,12 +56,11 @@ impl Run {
 
     fn found_ended(&self, ending: &Ending) -> Vec<RunEvent> {
         let Some(mut facts) = self.gap_to_running(Evidence::Lookup) else { return vec![] };
-        if !facts.is_empty() && !self.ledger.gap {
-            facts.push(GapNoted { why: "the prompt ended before a frame of it was seen".into() }.into());
-        }
+        facts.extend(self.beginning_missed(&facts));
         facts.extend(self.newly_cached(&ending.cached));
         let open = |node: &NodeId| self.nodes().get(node).is_none_or(|node| node.state.is_open());
-        let made = ending.parents.iter().filter(|(node, _)| open(node));
+        let mut room = self.nodes().room();
+        let made = ending.parents.iter().filter(|(node, _)| open(node) && room.admits(node));
         facts.extend(made.map(|(node, parent)| NodeFinished { node: node.clone(), parent: Some(parent.clone()) }.into()));
         facts.extend(self.new_outputs(ending));
         facts.push(match &ending.verdict {
@@ -77,11 +79,11 @@ impl Run {
         let mut seen: Outputs = self.outputs().clone();
         let mut facts = Vec::new();
         for (node, produced) in &ending.outputs {
-            let found = OutputsFound { outputs: seen.fresh(node, produced) };
-            if !found.outputs.is_empty() {
-                found.outputs.iter().for_each(|output| drop(seen.add(output)));
-                facts.push(found.into());
+            let outputs = seen.fresh(node, produced);
+            for output in &outputs {
+                seen.add(output);
             }
+            facts.extend(found(outputs));
         }
         facts
     }

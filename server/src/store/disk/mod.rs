@@ -146,6 +146,9 @@ pub trait Disk: Debug + Send + Sync {
 
     /// A random number for the header of a new file.
     fn salt(&self) -> u32;
+
+    /// Names the time since power came: bytes written since then can be read back, synced or not.
+    fn boot(&self) -> String;
 }
 
 /// Tells whether an error means that the disk is full.

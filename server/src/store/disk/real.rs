@@ -186,4 +186,12 @@ impl Disk for RealDisk {
         let random = RandomState::new().build_hasher().finish();
         u32::try_from(random >> 32).expect("the upper half has 32 bits")
     }
+
+    fn boot(&self) -> String {
+        static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+        // Where the system does not tell, each process takes itself for the first since the start.
+        let unknown = || format!("process {}-{}", std::process::id(), self.salt());
+        let told = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned());
+        BOOT.get_or_init(|| told().unwrap_or_else(|_| unknown())).clone()
+    }
 }

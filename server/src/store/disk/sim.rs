@@ -44,6 +44,8 @@ pub struct SimDisk(Arc<Mutex<State>>);
 struct State {
     rng: u64,
     boot: u64,
+    /// How often power came back.
+    powered: u64,
     inodes: Vec<Inode>,
     /// Names as the running system sees them.
     names: BTreeMap<PathBuf, Node>,
@@ -114,6 +116,7 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(State {
             rng: seed,
             boot: 0,
+            powered: 0,
             inodes: Vec::new(),
             kept: names.clone(),
             names,
@@ -152,6 +155,12 @@ impl SimDisk {
     /// Whether a planned loss of power has come.
     pub fn is_off(&self) -> bool {
         self.state().power_left == Some(0)
+    }
+
+    /// Whether a planned failed write or sync is still to come.
+    pub fn is_threatened(&self) -> bool {
+        let state = self.state();
+        state.writes_left.is_some() || state.syncs_left.is_some()
     }
 
     /// A second disk with the same bytes and names, and a future of its own.

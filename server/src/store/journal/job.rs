@@ -17,6 +17,15 @@ pub(crate) struct Carried {
     pub(crate) payload: Vec<u8>,
 }
 
+/// Where a stream's log ends, and what is yet to follow there.
+#[derive(Debug)]
+pub(crate) struct LogEnd {
+    /// The length of the log.
+    pub(crate) len: u64,
+    /// Records that are synced in the journal and found no room in the log.
+    pub(crate) behind: Vec<(Seq, Vec<u8>)>,
+}
+
 /// What the journal is asked.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -25,7 +34,7 @@ pub(crate) enum Job {
     /// Look at the snapshots that wait.
     Snapshots,
     /// Say how long a stream's log is with everything acknowledged in it; nothing if the store does not write it.
-    End { stream: StreamId, reply: oneshot::Sender<Result<Option<u64>, FlushError>> },
+    End { stream: StreamId, reply: oneshot::Sender<Result<Option<LogEnd>, FlushError>> },
     /// Make everything durable, in the streams' logs too.
     Flush { reply: oneshot::Sender<Result<(), FlushError>> },
     /// Time has passed.
@@ -44,7 +53,7 @@ pub(crate) enum Work {
     /// This journal file gets no more records; remove it once they are durable elsewhere.
     Rotated(PathBuf),
     /// As [`Job::End`].
-    End { stream: StreamId, reply: oneshot::Sender<Result<Option<u64>, FlushError>> },
+    End { stream: StreamId, reply: oneshot::Sender<Result<Option<LogEnd>, FlushError>> },
     /// Make everything durable and tidy up.
     Flush { reply: oneshot::Sender<Result<(), FlushError>> },
     /// Time has passed.

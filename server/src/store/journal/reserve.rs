@@ -42,8 +42,11 @@ impl Reserve {
             let why = format!("less than {} MiB are free", shared.options.min_free >> 20);
             return shared.set_health(Health::Degraded { why });
         }
-        self.full = false;
-        self.restore(shared);
+        // A quarter more, so that the room that was just given up is not taken back at once.
+        if free >= shared.options.reserve.saturating_add(shared.options.reserve / 4) {
+            self.full = false;
+            self.restore(shared);
+        }
         if shared.backlog() == 0 {
             shared.set_health(Health::Healthy);
         }
@@ -66,6 +69,11 @@ impl Reserve {
         if shared.disk.len(&path)?.is_some() {
             shared.disk.remove(&path)?;
         }
-        write_new(&*shared.disk, &path, b"")?.allocate(shared.options.reserve)
+        let allocated = write_new(&*shared.disk, &path, b"")?.allocate(shared.options.reserve);
+        if allocated.is_err() {
+            // A part of it would be room that nobody gives back; that it cannot be removed is told by the next attempt.
+            let _ = shared.disk.remove(&path);
+        }
+        allocated
     }
 }

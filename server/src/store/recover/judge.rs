@@ -82,7 +82,7 @@ fn judge_one(shared: &Shared, completer: &Completer, stream: &StreamId) -> io::R
             None => return Ok(None),
         },
     };
-    let tip = Tip { seq: judged.last, len: disk.len(&layout.events(stream))?.unwrap_or(0) };
+    let tip = Tip { seq: judged.last, len: disk.len(&layout.events(stream))?.unwrap_or(0), unchecked: !judged.checked };
     let attempts = attempts::count(disk, layout, stream)?;
     if attempts >= MAX_ATTEMPTS && judged.verdict == StreamVerdict::Ok {
         let why = format!("its replay began {attempts} times and never ended; remove the file `replaying` to try again");

@@ -134,10 +134,13 @@ async fn probe(http: Client, memory: Memory) -> Result<Probed, HttpError> {
     let version = match http.system_stats().await {
         Ok(version) => version,
         // Too old to know the question, and yet it answers.
-        Err(HttpError::Status { status: 404, .. }) => {
-            http.prompt_info().await?;
-            None
-        }
+        Err(HttpError::Status { status: 404, .. }) => match http.prompt_info().await {
+            Ok(_) => None,
+            Err(HttpError::Status { what, status: 404, .. }) => {
+                return Err(HttpError::Shape { what, why: "the server answered with status 404".to_owned() });
+            }
+            Err(error) => return Err(error),
+        },
         Err(error) => return Err(error),
     };
     let forgotten = look::forgotten(&http, memory).await?;

@@ -26,6 +26,7 @@ impl State {
     /// Power is lost and comes back.
     pub(super) fn crash(&mut self) {
         self.boot += 1;
+        self.powered += 1;
         self.locks.clear();
         self.disarm();
         let mut names = std::mem::take(&mut self.kept);

@@ -203,4 +203,8 @@ impl Disk for SimDisk {
     fn salt(&self) -> u32 {
         u32::try_from(self.state().random() >> 32).expect("the upper half has 32 bits")
     }
+
+    fn boot(&self) -> String {
+        self.state().powered.to_string()
+    }
 }
