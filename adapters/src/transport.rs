@@ -161,7 +161,8 @@ impl Address {
         let host = if host.is_empty() { "host" } else { &host[host.len().saturating_sub(80)..] };
         let host = host.trim_start_matches(['-', '.']);
         // Two hosts must never be one instance: what the mapping lost is told apart by a hash.
-        let told_apart = if host == self.host { String::new() } else { format!("-{}", &sha256(self.host.as_bytes()).as_str()[..8]) };
+        let told_apart =
+            if host == self.host { String::new() } else { format!("-{}", &sha256(self.host.as_bytes()).as_str()[..8]) };
         format!("{host}-{}{told_apart}", self.port).parse().expect("the characters are mapped and the length is cut")
     }
 }

@@ -223,7 +223,7 @@ mod tests {
             self.copies.copy(&Original { path: &path, label: "a.png", size: 5, sha256: &self.sha256 }, folder)
         }
 
-        fn names(&self, folder: &Path) -> Vec<String> {
+        fn names(folder: &Path) -> Vec<String> {
             let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
             let mut names: Vec<_> = entries.map(|name| name.into_string().expect("text")).collect();
             names.sort();
@@ -237,7 +237,7 @@ mod tests {
         let folder = yard.folder().join("new/deep");
         assert_eq!(yard.copy_to(&folder).expect("copied"), folder.join("a.png"));
         assert_eq!(yard.copy_to(&folder).expect("there already"), folder.join("a.png"));
-        assert_eq!(yard.names(&folder), ["a.png"]);
+        assert_eq!(Yard::names(&folder), ["a.png"]);
         std::fs::write(folder.join("a.png"), "other").expect("written");
         assert_eq!(yard.copy_to(&folder).expect("copied"), folder.join("a-1.png"));
         assert_eq!(std::fs::read(folder.join("a.png")).expect("kept"), b"other");
@@ -253,7 +253,7 @@ mod tests {
         for bad in [folder.as_path(), &folder.join("deep"), elsewhere.path(), Path::new("/")] {
             assert_eq!(yard.copy_to(bad).expect_err("outside").kind(), io::ErrorKind::PermissionDenied, "{}", bad.display());
         }
-        assert_eq!(yard.names(elsewhere.path()), [] as [&str; 0]);
+        assert_eq!(Yard::names(elsewhere.path()), [] as [&str; 0]);
     }
 
     #[test]
@@ -262,11 +262,11 @@ mod tests {
         let folder = yard.folder().to_owned();
         std::fs::write(folder.join(".a.png.part-comfyd"), "by").expect("written");
         assert_eq!(yard.copy_to(&folder).expect("copied"), folder.join("a.png"));
-        assert_eq!(yard.names(&folder), ["a.png"]);
+        assert_eq!(Yard::names(&folder), ["a.png"]);
         std::fs::remove_file(folder.join("a.png")).expect("removed");
         std::fs::remove_file(yard.dir.path().join("1-a.png")).expect("removed");
         yard.copy_to(&folder).expect_err("there is nothing to copy");
-        assert_eq!(yard.names(&folder), [] as [&str; 0]);
+        assert_eq!(Yard::names(&folder), [] as [&str; 0]);
     }
 
     #[test]

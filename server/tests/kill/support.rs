@@ -82,7 +82,7 @@ impl Place {
     }
 
     /// Runs a command to its end, however it ends; gives how, and what it wrote.
-    pub(crate) fn ends(&self, command: &mut Command) -> (ExitStatus, String) {
+    pub(crate) fn ends(command: &mut Command) -> (ExitStatus, String) {
         let mut child = Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts"));
         let mut stdout = child.0.stdout.take().expect("a pipe");
         let reader = std::thread::spawn(move || {
@@ -111,7 +111,7 @@ impl Place {
     /// The log of a run is whole, and the state beside it is what it folds to. No server may hold the directory.
     pub(crate) fn verify(&self, run: &str, about: &str) {
         let log = self.data().join("runs").join(run).join("events.log");
-        let (status, said) = self.ends(&mut self.comfyd(&["log", "verify", log.to_str().expect("a plain name"), "--json"]));
+        let (status, said) = Self::ends(&mut self.comfyd(&["log", "verify", log.to_str().expect("a plain name"), "--json"]));
         assert!(status.success(), "{about}: {said}");
     }
 

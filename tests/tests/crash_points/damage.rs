@@ -1,6 +1,6 @@
 //! Files that were cut or have rotted: the server starts, the damaged run is shown as such, all others live.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfyd_engine::journal::scan::{Rule, Verdict, scan};
@@ -13,7 +13,7 @@ use comfyd_tests::world::{World, comparable, in_simulation};
 
 use crate::support::{SIMPLE, SLOW, Tale, folder};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A data directory with a finished run to be damaged, another finished one, and one that executes.
 struct Past {
@@ -54,7 +54,7 @@ impl Past {
         folder(self.victim.run_id).join("events.log")
     }
 
-    fn bytes(&self, path: &PathBuf) -> Vec<u8> {
+    fn bytes(&self, path: &Path) -> Vec<u8> {
         self.world.disk.read(path, u64::MAX).expect("it is there")
     }
 
@@ -114,7 +114,7 @@ fn found(world: &World, run: RunId) -> &RecoveredStream {
     streams.iter().find(|found| found.stream == comfyd_engine::StreamId::Run(run)).expect("it is found")
 }
 
-fn flip(disk: &SimDisk, path: &PathBuf, at: usize) {
+fn flip(disk: &SimDisk, path: &Path, at: usize) {
     disk.edit(path, |bytes| bytes[at] ^= 1 << (at % 8));
 }
 
@@ -249,17 +249,17 @@ fn a_snapshot_that_rots_harms_nobody() {
 
 #[test]
 fn a_snapshot_of_an_open_run_that_rots_does_not_hold_it_up() {
-    for part in 0..24 {
+    for n in 0..24 {
         in_simulation(async {
             let past = Past::stopped(SIMPLE).await;
             let state = folder(past.open).join("state.json");
             let text = String::from_utf8(past.bytes(&state)).expect("text");
             // A digit of its place in the log becomes another one; the rest is sampled.
             let place = text.find("\"seq\":").expect("it names its place") + "\"seq\":".len();
-            let about = format!("part {part} of {text}");
-            let damage = |disk: &SimDisk| match part {
+            let about = format!("part {n} of {text}");
+            let damage = |disk: &SimDisk| match n {
                 0 => disk.edit(&state, |bytes| bytes[place] ^= 1),
-                part => flip(disk, &state, part * text.len() / 24),
+                n => flip(disk, &state, n * text.len() / 24),
             };
             let mut world = past.damaged(damage).await;
             if listed(&world, past.open, &about).quarantined.is_none() {

@@ -9,7 +9,7 @@ use comfyd_tests::world::{World, in_simulation};
 use crate::support::{SIMPLE, SLOW, Tale, check_files, check_state};
 
 /// Longer than a story takes.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const HALF: Duration = Duration::from_secs(30);
 /// A run with a name of its own in the instance's cache.
 const OTHER: Tale = Tale { inputs: &[("1.steps", "5"), ("2.steps", "3")], keyed: false, ..SLOW };

@@ -1,5 +1,7 @@
 //! Every write and every sync fails once: nothing acknowledged is lost, waiters are told, the server goes on.
 
+use std::time::Duration;
+
 use comfyd_engine::Force;
 use comfyd_server::app::{Filter, Readiness};
 use comfyd_server::store::{Fault, SimDisk};
@@ -58,7 +60,7 @@ fn a_disk_that_goes_on_failing_makes_the_server_read_only_until_it_is_started_ag
         world.start().await;
         let app = world.server().app.clone();
         let run = app.execute(SLOW.request()).await.expect("the disk works").run_id;
-        world.wait(run, std::time::Duration::from_secs(10), |view| view.progress.completed_nodes > 0).await;
+        world.wait(run, Duration::from_secs(10), |view| view.progress.completed_nodes > 0).await;
         // Everything fails from here on, and the process lives on.
         world.disk.plan(Fault::Power(1));
         for _ in 0..3 {
@@ -71,13 +73,13 @@ fn a_disk_that_goes_on_failing_makes_the_server_read_only_until_it_is_started_ag
         let listed = app.list(&Filter { limit: 10, ..Filter::default() });
         assert_eq!(listed.iter().map(|run| run.run_id).collect::<Vec<_>>(), [run], "what was refused is not there");
         assert!(!app.view(run).await.expect("reads go on").stopping, "what was refused is not shown");
-        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
         assert!(!app.view(run).await.expect("reads go on").stopping);
         world.kill_server().await;
         SimDisk::crash_hard(&world.disk);
         world.start().await;
         assert_eq!(world.server().app.readiness(), Readiness::Ready);
-        let view = world.wait(run, std::time::Duration::from_secs(60), |view| view.status.is_settled()).await;
+        let view = world.wait(run, Duration::from_mins(1), |view| view.status.is_settled()).await;
         assert_eq!(view.status.as_str(), "completed");
         assert_eq!(world.fake.ledger().prompt(&run.to_string()).posts, 1);
         world.submit(comfyd_fixtures::workflows::named("06_text").expect("a fixture").json).await.expect("it takes new work");

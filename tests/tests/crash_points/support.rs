@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use comfyd_adapters::digest::sha256;
 use comfyd_engine::journal::scan::{Rule, Verdict, scan_with};
 use comfyd_engine::{Force, RunId, RunView};
 use comfyd_fixtures::{FakeConfig, Folder, Picture, PostFault, workflows};
@@ -16,11 +17,12 @@ use comfyd_tests::world::{URL, World, comparable, final_shape};
 use serde_json::Value;
 
 /// Longer than any story takes, the search for a lost submission included.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// The settings of no story have more steps.
 pub(crate) const MANY: u64 = 5_000;
 
 /// What happens in a story.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may happen, and any may come with any")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tale {
     /// The workflow.
@@ -266,7 +268,9 @@ impl Teller {
 
     fn listed(&self) -> Vec<RunId> {
         let runs = self.world.server().app.list(&Filter { limit: 10, ..Filter::default() });
-        runs.iter().for_each(|run| assert_eq!(run.quarantined, None, "{}", self.about()));
+        for run in &runs {
+            assert_eq!(run.quarantined, None, "{}", self.about());
+        }
         runs.into_iter().map(|run| run.run_id).filter(|run| !self.more.contains(run)).collect()
     }
 
@@ -383,16 +387,11 @@ pub(crate) fn check_files(world: &World, run: RunId, view: &RunView, about: &str
             remote.len()
         );
         assert_eq!(output.size, Some(stored.len() as u64), "{about}");
-        assert_eq!(output.sha256.as_ref().map(ToString::to_string), Some(sha256(&stored)), "{about}");
+        assert_eq!(output.sha256, Some(sha256(&stored)), "{about}");
         known.push(name.clone());
     }
     known.sort();
     assert_eq!(world.disk.list(&outputs).expect("a folder"), known, "{about}: leftovers");
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `state.json` is the canonical fold of the prefix that it names, byte for byte, and the log agrees.
