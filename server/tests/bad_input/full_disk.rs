@@ -116,7 +116,7 @@ impl Small {
         let Self { server, comfy, args, place, disk, known } = self;
         server.stop();
         let server = Server::start(&place, &[&args[..], &["--url", &comfy.url()]].concat());
-        let again = Self { server, comfy, args, place, disk, known };
+        let again = Self { server, comfy, args, disk, place, known };
         again.loses_nothing();
         for run in again.known.keys() {
             again.place.ends(&["log", "verify", run]).is(0);
