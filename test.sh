@@ -33,7 +33,7 @@ unit() {
   if command -v cargo-nextest >/dev/null 2>&1; then
     cargo nextest run --workspace --locked --no-fail-fast "$@"
   else
-    cargo test --workspace --all-targets --locked --no-fail-fast "$@"
+    cargo test --workspace --tests --locked --no-fail-fast "$@"
   fi
 }
 
