@@ -1,5 +1,7 @@
 //! What one turn of the core loop collects before it writes.
 
+use std::collections::BTreeSet;
+
 use comfyd_engine::journal::envelope::Body;
 use comfyd_engine::{Addressed, Fact, RunEvent, RunId, Seq, Step, StreamId, SyncClass};
 use tokio::sync::oneshot;
@@ -88,6 +90,11 @@ impl Batch {
 
     pub(crate) fn appends(&self) -> Vec<Append> {
         self.appends.clone()
+    }
+
+    /// The streams that it has facts for.
+    pub(crate) fn streams(&self) -> BTreeSet<StreamId> {
+        self.appends.iter().map(|append| append.stream.clone()).collect()
     }
 
     /// Takes out everything that rests on one stream: its log did not take the facts.

@@ -1,5 +1,6 @@
 //! From logs to memory: folds what the store recovered, and goes back to it after a failed write.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use comfyd_engine::journal::envelope;
@@ -189,13 +190,18 @@ pub(super) struct Refolded {
     pub(super) unread: Vec<RunId>,
 }
 
-/// The engine as the disk has it, after a batch that touched these runs was not written. Nothing else had changed.
-pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]) -> Refolded {
+/// The engine as the disk has it, after facts of these streams were not written. Others may hold facts that are still to be written.
+pub(super) async fn refold(store: &FileStore, failed: &Engine, unwritten: &BTreeSet<StreamId>) -> Refolded {
     let mut engine = Engine::new(failed.limits().clone());
     engine.remember(failed);
     let mut unread = Vec::new();
     for instance in failed.instances() {
-        let aside = store.quarantined(&StreamId::Instance(instance.id().clone())).is_some();
+        let stream = StreamId::Instance(instance.id().clone());
+        if !unwritten.contains(&stream) {
+            engine.adopt_instance_as(instance.clone(), instance);
+            continue;
+        }
+        let aside = store.quarantined(&stream).is_some();
         match fold_instance(store, instance.id()).await {
             Ok(stored) if !aside => engine.adopt_instance_as(stored, instance),
             // Made known by the very batch that failed.
@@ -208,7 +214,7 @@ pub(super) async fn refold(store: &FileStore, failed: &Engine, touched: &[RunId]
             // Its log takes no facts any more, and must not keep those of others out.
             continue;
         }
-        if !touched.contains(&run.id()) {
+        if !unwritten.contains(&StreamId::Run(run.id())) {
             engine.adopt(run.clone());
             continue;
         }

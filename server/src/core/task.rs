@@ -248,7 +248,7 @@ impl Core {
     async fn retreat(&mut self, batch: Batch, error: &AppendError) {
         tracing::error!(%error, "batch not written");
         let disk_full = matches!(error, AppendError::DiskFull(_));
-        let refolded = recovery::refold(&self.store, &self.engine, &batch.touched).await;
+        let refolded = recovery::refold(&self.store, &self.engine, &batch.streams()).await;
         self.engine = refolded.engine;
         self.unread.extend(refolded.unread);
         for (reply, _) in batch.replies {
