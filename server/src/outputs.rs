@@ -273,7 +273,13 @@ impl Part {
         let (copied_to, copy_problem) = match copied {
             None => (None, None),
             Some(Ok(path)) => (Some(path.display().to_string()), None),
-            Some(Err(error)) => (None, Some(format!("{} was not copied to the output folder: {error}", self.place.name))),
+            Some(Err(error)) => (
+                None,
+                Some(format!(
+                    "{} was not copied to the output folder: {error}. Fetch it with `comfyd outputs RUN --to DIR`.",
+                    self.place.name
+                )),
+            ),
         };
         Ok(SavedFile {
             name: self.place.name.clone(),

@@ -135,7 +135,7 @@ impl Graph {
         after
     }
 
-    /// Sets an input of the node with this id or title; the value is JSON if it can be read so, else a string.
+    /// Sets an input of the node with this id or title, or of the only node of this class; the value is JSON if it can be read so, else a string.
     ///
     /// # Errors
     /// If there is no such node or input, or two nodes have the title.
@@ -177,7 +177,16 @@ impl Graph {
         Ok(())
     }
 
-    /// The id of the node that an id or a title names.
+    fn of_class(&self, class: &str) -> Vec<&String> {
+        self.nodes.iter().filter(|(_, node)| class_of(node) == class).map(|(id, _)| id).collect()
+    }
+
+    /// Whether an id, a title, or the class of a single node is this.
+    pub fn names_node(&self, name: &str) -> bool {
+        self.resolve(name).is_ok()
+    }
+
+    /// The id of the node that an id, a title, or a class that it alone has names.
     fn resolve(&self, id_or_title: &str) -> Result<String, WorkflowError> {
         if self.nodes.contains_key(id_or_title) {
             return Ok(id_or_title.to_owned());
@@ -187,6 +196,10 @@ impl Graph {
         match titled.as_slice() {
             [one] => Ok((*one).clone()),
             [] => {
+                // A class that only one node has names it as well as a title does.
+                if let [one] = self.of_class(id_or_title).as_slice() {
+                    return Ok((*one).clone());
+                }
                 let names = self.nodes.iter().flat_map(|(id, node)| [Some(id.as_str()), title_of(node)]).flatten();
                 Err(WorkflowError::UnknownNode { name: shown(id_or_title), nearest: nearest(id_or_title, names) })
             }

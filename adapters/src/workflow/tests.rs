@@ -140,3 +140,15 @@ fn images() {
     assert_eq!(given(by(&[("s", "a")])), Err("not_a_loader"));
     assert_eq!(given(by(&[("nobody at all", "a")])), Err("unknown_node"));
 }
+
+#[test]
+fn a_class_that_one_node_has_names_it_and_a_title_comes_first() {
+    let text = r#"{"1": {"class_type": "KSampler", "inputs": {"seed": 1}},
+        "2": {"class_type": "Save", "inputs": {"seed": 2}, "_meta": {"title": "KSampler"}},
+        "3": {"class_type": "Load", "inputs": {"image": "a"}}, "4": {"class_type": "Twin", "inputs": {}}, "5": {"class_type": "Twin", "inputs": {}}}"#;
+    let mut graph = Graph::parse(text).expect("a graph");
+    graph.set("Load", "image", "b").expect("only node 3 is a Load");
+    graph.set("KSampler", "seed", "7").expect("the title of node 2");
+    assert!(graph.text().contains(r#""seed":7},"_meta""#) || graph.text().contains(r#""seed": 7}, "_meta""#), "{}", graph.text());
+    assert!(!graph.names_node("Twin"), "two nodes are of this class");
+}

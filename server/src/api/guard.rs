@@ -90,7 +90,7 @@ impl Guard {
         }
         let cookies = asked.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
         if !cookies.into_iter().any(|cookies| self.sessions.has_one(cookies, now)) {
-            let hint = "Open the link that `comfyd token` prints, or send `Authorization: Bearer TOKEN`.";
+            let hint = "`comfyd token` prints the token: type it on the page, send `Authorization: Bearer TOKEN`, or give the command line --token-file or COMFYD_TOKEN.";
             return Err(Problem::new(401, "no_token", "this needs the token", hint));
         }
         self.speaks_from(asked, host)?;

@@ -264,7 +264,7 @@ pub(crate) struct Replay {
 pub(crate) enum Log {
     /// Check a log: exit code 1 if it is damaged, or if the state beside it is not what it folds to
     Verify(LogOf),
-    /// Copy everything that is whole to a new file; the log itself is never changed
+    /// Copy everything before the first damage to a new file; the log itself is never changed
     Salvage(LogTo),
     /// Print one JSON object per event
     Cat(LogOf),

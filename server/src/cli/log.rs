@@ -155,7 +155,25 @@ fn each_line(path: &Path, mut take: impl FnMut(String) -> Result<(), CliError>) 
 
 async fn cat(args: &LogOf, out: Out) -> Result<(), CliError> {
     let source = Source::find(&args.log, &args.door).await?;
-    each_line(&source.path, |line| out.line(line))
+    each_line(&source.path, |line| out.line(line))?;
+    sound(&source.path)
+}
+
+/// What stands behind damage was not shown, and that must be said.
+fn sound(path: &Path) -> Result<(), CliError> {
+    let report = tools::verify(path).map_err(|error| CliError::unreadable(path, &error))?;
+    match &report.verdict {
+        Verdict::Clean | Verdict::TornTail { .. } | Verdict::CutHeader => Ok(()),
+        Verdict::Damaged { .. } | Verdict::BadHeader(_) => {
+            let message = format!("{} is not a whole log: {}", path.display(), words(&report).1);
+            Err(CliError::new(
+                Exit::Failed,
+                "log_damaged",
+                message,
+                "Look with `comfyd log verify`; `comfyd log salvage` keeps what is before the damage.",
+            ))
+        }
+    }
 }
 
 async fn export(args: &LogTo, out: Out) -> Result<(), CliError> {

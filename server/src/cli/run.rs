@@ -107,6 +107,7 @@ async fn detach(door: Door, created: &Created, patience: Duration, out: Out) -> 
         return Ok(Exit::Completed);
     }
     // Nobody else would hand the run over, so this process stays until the instance has it.
+    out.notice("Handing the run over to ComfyUI; Ctrl-C leaves that to the next comfyd.");
     let mut silent = |_: Event<'_>| Ok(());
     let ended = follow(&door, &created.run_id, patience, Until::Taken, &mut silent).await;
     door.close(out).await;
@@ -151,7 +152,7 @@ pub(crate) async fn follow_to_exit(
         }
         Ended::Detached => {
             let goes_on = if door.is_own() {
-                "Detached. This process was the server: the run continues on ComfyUI and the next comfyd picks it up."
+                "Detached. This process was the server: what ComfyUI has runs on there, and the next comfyd goes on with the run."
             } else {
                 "Detached. The run continues."
             };

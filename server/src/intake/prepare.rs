@@ -202,7 +202,7 @@ impl Intake {
                 return Err(Problem::invalid(
                     "no_instance",
                     "the request names no instance",
-                    "Give `url`, such as http://127.0.0.1:8188.",
+                    "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.",
                 ));
             }
         };
@@ -283,8 +283,7 @@ fn base_name(file: &str) -> String {
 
 /// Sets `NODE.INPUT`: the longest beginning that names a node is the node, as ids and titles may hold dots.
 fn set(graph: &mut Graph, target: &str, value: &str) -> Result<(), Problem> {
-    let nodes = graph.planned();
-    let is_node = |name: &str| nodes.iter().any(|node| node.id.as_str() == name || node.title.as_deref() == Some(name));
+    let is_node = |name: &str| graph.names_node(name);
     let dots: Vec<usize> = target.match_indices('.').map(|(at, _)| at).collect();
     let at = dots.iter().rev().find(|at| is_node(&target[..**at])).or_else(|| dots.last()).copied();
     let Some(at) = at else {
