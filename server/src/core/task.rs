@@ -133,7 +133,8 @@ impl Core {
             let Some(first) = first else { break };
             let mut messages = vec![first];
             while messages.len() < TURN {
-                let next = self.inbox.asks.try_recv().ok().or_else(|| self.inbox.inputs.try_recv().ok().map(Message::Input));
+                // A turn begins with a request if there is one and goes on with observations, so that neither starves.
+                let next = self.inbox.inputs.try_recv().ok().map(Message::Input).or_else(|| self.inbox.asks.try_recv().ok());
                 let Some(next) = next else { break };
                 messages.push(next);
             }
