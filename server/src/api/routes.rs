@@ -39,6 +39,10 @@ pub enum Verb {
     Get,
     /// Changes.
     Post,
+    /// Changes a part, or replaces.
+    Put,
+    /// Removes.
+    Delete,
 }
 
 impl Verb {
@@ -47,6 +51,8 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -54,6 +60,8 @@ impl Verb {
         match self {
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Delete => MethodFilter::DELETE,
         }
     }
 }
