@@ -146,8 +146,8 @@ async fn a_session_serves_its_own_page_only() {
         for (headers, get, api, plan) in rows {
             let expected = match (route.verb, route.path.starts_with("/api/")) {
                 (Verb::Get, _) => get,
-                (Verb::Post, true) => api,
-                (Verb::Post, false) => plan,
+                (Verb::Post | Verb::Put | Verb::Delete, true) => api,
+                (Verb::Post | Verb::Put | Verb::Delete, false) => plan,
             };
             let all: Vec<_> = [("host", HOST), ("cookie", cookie.as_str())].into_iter().chain(headers.iter().copied()).collect();
             let reply = house.ask(request(route, &all)).await;
