@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
-use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Status, Timestamp, Workload};
+use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, watch};
 
@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::store::Health;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target};
+pub use crate::live::{Change, Filter, Page};
 
 /// How long an ended run stays in the live view (the plan's `state_cleanup_delay_ms`).
 const LIVE_VIEW_MS: u64 = 30_000;
@@ -55,19 +56,6 @@ pub struct Created {
     pub workflow_id: String,
     /// Whether it was created now; false for a repeat with the same `Idempotency-Key`.
     pub fresh: bool,
-}
-
-/// Which runs to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only these statuses; empty for all.
-    pub status: Vec<Status>,
-    /// Only names or ids that contain this.
-    pub text: Option<String>,
-    /// Only runs older than this one.
-    pub before: Option<RunId>,
-    /// At most so many.
-    pub limit: usize,
 }
 
 /// A stored output file.
@@ -225,8 +213,10 @@ impl App {
         }
     }
 
-    /// Runs, the newest first.
-    pub fn list(&self, filter: &Filter) -> Vec<Summary> {
+    /// Runs, the newest first. A run that is there all the while is seen once, whatever comes meanwhile.
+    ///
+    /// Looks at every run until the page is full: where few match that takes milliseconds, so not on a task that others wait for.
+    pub fn list(&self, filter: &Filter) -> Page {
         self.live.list(filter)
     }
 
@@ -247,7 +237,7 @@ impl App {
     }
 
     /// Tells which runs change, for lists. A slow reader misses some and must read the list again.
-    pub fn changes(&self) -> broadcast::Receiver<RunId> {
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.live.changes()
     }
 

@@ -2,189 +2,18 @@
 //!
 //! Invariants: only what is on disk is shown; the newest value wins and a slow reader never holds anybody up.
 
+mod list;
+mod summary;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use comfyd_engine::{Idempotency, InstanceId, NodeId, RunId, RunView, Seq, Sha256, Status, Timestamp};
-use serde::Serialize;
+use comfyd_engine::{Idempotency, NodeId, RunId, RunView, Sha256, Timestamp};
 use tokio::sync::{broadcast, watch};
 
-use crate::app::Filter;
-
-/// A run in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Its id.
-    pub run_id: RunId,
-    /// Its name in the plan's shapes.
-    pub workflow_id: String,
-    /// The name shown to people.
-    pub workflow_name: String,
-    /// Where it runs.
-    pub instance: InstanceId,
-    /// The plan's five words.
-    pub status: Status,
-    /// Where inside the status.
-    pub phase: String,
-    /// The share that is done, in thousandths.
-    #[serde(rename = "progress_permille")]
-    pub permille: u32,
-    /// When it was created.
-    #[serde(serialize_with = "as_text")]
-    pub created: Timestamp,
-    /// When it ended.
-    #[serde(serialize_with = "as_optional_text")]
-    pub ended: Option<Timestamp>,
-    /// How many outputs it has.
-    pub outputs: usize,
-    /// What is wrong, in a few words.
-    pub error: Option<String>,
-    /// What it waits for.
-    pub attention: Option<String>,
-    /// The place of its newest fact.
-    pub seq: Seq,
-    /// The caller's key for the request that made it.
-    #[serde(skip)]
-    pub idempotency: Option<Idempotency>,
-    /// Set if its log is damaged: it can be read up to the damage, not changed.
-    pub quarantined: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
-fn as_text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
-}
-
-#[expect(clippy::ref_option, reason = "serde hands fields by reference")]
-fn as_optional_text<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.collect_str(at),
-        None => serializer.serialize_none(),
-    }
-}
-
-impl Summary {
-    /// The summary of a view.
-    pub fn of(view: &RunView) -> Self {
-        Self {
-            run_id: view.run_id,
-            workflow_id: view.workflow_id.clone(),
-            workflow_name: view.workflow_name.clone(),
-            instance: view.instance.clone(),
-            status: view.status,
-            phase: view.phase.to_owned(),
-            permille: view.progress.progress_percent.0,
-            created: view.timing.queue_time.0,
-            ended: view.timing.end_time.map(|time| time.0),
-            outputs: view.outputs.len(),
-            error: view.error.as_ref().map(|error| error.message.chars().take(200).collect()),
-            attention: view.attention.as_ref().map(|attention| attention.kind.to_owned()),
-            seq: view.seq,
-            idempotency: view.idempotency.clone(),
-            quarantined: None,
-        }
-    }
-}
-
-/// The part of a `state.json` that a list shows.
-#[derive(serde::Deserialize)]
-struct StoredState {
-    run_id: RunId,
-    workflow_id: String,
-    workflow_name: String,
-    instance: InstanceId,
-    status: Status,
-    phase: String,
-    progress: StoredProgress,
-    timing: StoredTiming,
-    outputs: Vec<StoredOutput>,
-    error: Option<StoredError>,
-    idempotency: Option<Idempotency>,
-    seq: Seq,
-}
-
-#[derive(serde::Deserialize)]
-struct StoredProgress {
-    progress_percent: f64,
-}
-
-#[derive(serde::Deserialize)]
-struct StoredTiming {
-    queue_time: String,
-    end_time: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct StoredOutput {
-    downloaded: bool,
-}
-
-#[derive(serde::Deserialize)]
-struct StoredError {
-    message: String,
-}
-
-impl Summary {
-    /// The summary of a `state.json` of a run that is over; none if it is not, or owes an output, or is of another shape.
-    pub(crate) fn of_settled_state(text: &str) -> Option<Self> {
-        let state: StoredState = serde_json::from_str(text).ok()?;
-        let owes = state.status != Status::Completed && state.outputs.iter().any(|output| !output.downloaded);
-        if state.status.is_settled() && !owes { Self::of_stored(state) } else { None }
-    }
-
-    /// The summary of any `state.json`: what is known of a run whose log is damaged.
-    pub(crate) fn of_state(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().and_then(Self::of_stored)
-    }
-
-    /// The summary of a run of which nothing can be read but its name.
-    pub(crate) fn of_nothing(run: RunId) -> Self {
-        let created = run.uuid().get_timestamp().map_or(Timestamp(0), |at| {
-            let (seconds, nanos) = at.to_unix();
-            Timestamp(seconds * 1000 + u64::from(nanos / 1_000_000))
-        });
-        Self {
-            run_id: run,
-            workflow_id: run.workflow_id(created),
-            workflow_name: "unreadable".to_owned(),
-            instance: "unknown".parse().expect("a plain word is an instance's name"),
-            status: Status::Failed,
-            phase: "quarantined".to_owned(),
-            permille: 0,
-            created,
-            ended: None,
-            outputs: 0,
-            error: None,
-            attention: None,
-            seq: Seq(0),
-            idempotency: None,
-            quarantined: None,
-        }
-    }
-
-    fn of_stored(state: StoredState) -> Option<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 100 with one decimal")]
-        let permille = (state.progress.progress_percent * 10.0).round() as u32;
-        Some(Self {
-            run_id: state.run_id,
-            workflow_id: state.workflow_id,
-            workflow_name: state.workflow_name,
-            instance: state.instance,
-            status: state.status,
-            phase: state.phase,
-            permille,
-            created: Timestamp::parse(&state.timing.queue_time)?,
-            ended: state.timing.end_time.as_deref().and_then(Timestamp::parse),
-            outputs: state.outputs.len(),
-            error: state.error.map(|error| error.message.chars().take(200).collect()),
-            attention: None,
-            seq: state.seq,
-            idempotency: state.idempotency,
-            quarantined: None,
-        })
-    }
-}
+pub use list::{Filter, Page};
+pub use summary::Summary;
 
 /// A picture of what is being made. Never logged; only the newest is kept.
 #[derive(Clone, Debug)]
@@ -199,11 +28,20 @@ pub struct Preview {
     pub number: u64,
 }
 
+/// What happened to the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A run is new or has changed.
+    Run(RunId),
+    /// A run is gone, with everything that it had.
+    Deleted(RunId),
+}
+
 /// Open runs and the list of all.
 #[derive(Debug)]
 pub struct Live {
     inner: RwLock<Inner>,
-    changes: broadcast::Sender<RunId>,
+    changes: broadcast::Sender<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -266,7 +104,7 @@ impl Live {
         drop(inner);
         for view in views {
             // Nobody may be listening.
-            let _ = self.changes.send(view.run_id);
+            let _ = self.changes.send(Change::Run(view.run_id));
         }
     }
 
@@ -289,7 +127,7 @@ impl Live {
             summary.quarantined.get_or_insert_with(|| why.to_owned());
         }
         // Nobody may be listening.
-        let _ = self.changes.send(run);
+        let _ = self.changes.send(Change::Run(run));
     }
 
     /// A run is over: followers keep its last value.
@@ -349,26 +187,8 @@ impl Live {
     }
 
     /// Tells which runs change.
-    pub fn changes(&self) -> broadcast::Receiver<RunId> {
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
-    }
-
-    /// Runs, the newest first.
-    pub fn list(&self, filter: &Filter) -> Vec<Summary> {
-        let inner = self.read();
-        let text = filter.text.as_ref().map(|text| text.to_lowercase());
-        let wanted = |summary: &&Summary| {
-            let status = filter.status.is_empty() || filter.status.contains(&summary.status);
-            let named = text.as_ref().is_none_or(|text| {
-                summary.workflow_name.to_lowercase().contains(text)
-                    || summary.workflow_id.contains(text)
-                    || summary.run_id.to_string().contains(text)
-            });
-            status && named
-        };
-        let newest_first = inner.list.values().rev();
-        let from = newest_first.skip_while(|summary| filter.before.is_some_and(|before| summary.run_id >= before));
-        from.filter(wanted).take(filter.limit).cloned().collect()
     }
 
     /// The newest run that has not ended; else the newest that ended after `since`.

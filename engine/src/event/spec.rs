@@ -31,6 +31,9 @@ pub struct RunSpec {
     /// The caller's key for this request, so that a repeat is answered and not run.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
+    /// The batch that it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
 }
 
 impl RunSpec {
@@ -46,6 +49,7 @@ impl RunSpec {
             ssh_connection: None,
             output_dir: None,
             idempotency: None,
+            batch: None,
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct RunView {
     pub output_dir: Option<String>,
     /// The caller's key for the request that made it.
     pub idempotency: Option<crate::event::Idempotency>,
+    /// The batch that it was made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// `queued executing completed failed cancelled`.
     pub status: Status,
     /// Where inside the status.
@@ -94,6 +97,7 @@ impl RunView {
             retry_of: run.spec().retry_of,
             output_dir: run.spec().output_dir.clone(),
             idempotency: run.spec().idempotency.clone(),
+            batch: run.spec().batch.clone(),
             status: run.phase().status(),
             phase: run.phase().as_str(),
             attention: run.attention().map(|attention| AttentionView::of(run, attention)),

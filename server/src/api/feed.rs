@@ -1,6 +1,6 @@
 //! All runs as a stream of events, for lists.
 //!
-//! Events: `list` (the newest runs), then `run` for each that changes. Invariants: endings, new phases and new outputs come at once, mere progress at
+//! Events: `list` (the newest runs), then `run` for each that changes and `deleted` for each that goes. Invariants: endings, new phases and new outputs come at once, mere progress at
 //! most twice a second a run; a reader that fell behind gets the list again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +21,7 @@ use super::follow::{EVERY_MS, RETRY, sleep_until, stream};
 use super::limits::StreamPlace;
 use super::routes::Ctx;
 use super::serve::{Closing, Peer};
-use crate::app::{App, Filter};
+use crate::app::{App, Change, Filter};
 use crate::live::Summary;
 use crate::problem::Problem;
 
@@ -62,13 +62,13 @@ enum Stage {
 
 struct Feed {
     app: App,
-    changes: broadcast::Receiver<RunId>,
+    changes: broadcast::Receiver<Change>,
     /// What was last sent of the runs that go on.
     sent: BTreeMap<RunId, Summary>,
     /// Runs with progress that waits for `flush`.
     owed: BTreeSet<RunId>,
     flush: Option<Instant>,
-    ready: VecDeque<Summary>,
+    ready: VecDeque<Event>,
     stage: Stage,
     closing: Closing,
     _place: StreamPlace,
@@ -83,8 +83,8 @@ impl Feed {
                     return Some(self.list());
                 }
                 Stage::Follow => {
-                    if let Some(summary) = self.ready.pop_front() {
-                        return Some(Event::default().event("run").data(json!(summary).to_string()));
+                    if let Some(event) = self.ready.pop_front() {
+                        return Some(event);
                     }
                     self.wait().await;
                 }
@@ -94,7 +94,7 @@ impl Feed {
     }
 
     fn list(&mut self) -> Event {
-        let runs = self.app.list(&Filter { limit: LISTED, ..Filter::default() });
+        let runs = self.app.list(&Filter { limit: LISTED, ..Filter::default() }).runs;
         self.owed.clear();
         self.flush = None;
         self.sent = runs.iter().filter(|run| !run.status.is_settled()).map(|run| (run.run_id, run.clone())).collect();
@@ -106,7 +106,8 @@ impl Feed {
         tokio::select! {
             () = self.closing.closed() => self.stage = Stage::Over,
             change = self.changes.recv() => match change {
-                Ok(run) => self.note(run),
+                Ok(Change::Run(run)) => self.note(run),
+                Ok(Change::Deleted(run)) => self.forget(run),
                 Err(RecvError::Lagged(_)) => self.stage = Stage::List,
                 Err(RecvError::Closed) => self.stage = Stage::Over,
             },
@@ -131,6 +132,12 @@ impl Feed {
         }
     }
 
+    fn forget(&mut self, run: RunId) {
+        self.owed.remove(&run);
+        self.sent.remove(&run);
+        self.ready.push_back(Event::default().event("deleted").data(json!({ "run_id": run }).to_string()));
+    }
+
     fn push(&mut self, run: RunId) {
         let Some(summary) = self.app.live.summary(run) else { return };
         self.owed.remove(&run);
@@ -139,7 +146,7 @@ impl Feed {
         } else {
             self.sent.insert(run, summary.clone());
         }
-        self.ready.push_back(summary);
+        self.ready.push_back(Event::default().event("run").data(json!(summary).to_string()));
     }
 }
 

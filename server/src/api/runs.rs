@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use comfyd_engine::{RunId, Seq, Status};
+use comfyd_engine::{InstanceId, RunId, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -35,33 +35,84 @@ pub(super) async fn create(State(ctx): State<Ctx>, request: Request) -> Answer {
 
 /// What to list.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Listing {
     limit: Option<usize>,
-    before: Option<String>,
+    cursor: Option<String>,
     status: Option<String>,
+    instance: Option<String>,
+    name: Option<String>,
     text: Option<String>,
+    batch: Option<String>,
+    after: Option<String>,
+    before: Option<String>,
+}
+
+impl Listing {
+    fn filter(self, ctx: &Ctx) -> Result<Filter, Problem> {
+        let status = self.status.iter().flat_map(|list| list.split(',')).filter(|word| !word.is_empty()).map(status_of);
+        Ok(Filter {
+            status: status.collect::<Result<_, _>>()?,
+            instance: self.instance.map(|name| instance_of(&name)).transpose()?,
+            name: self.name,
+            text: self.text,
+            batch: self.batch,
+            created_after: self.after.map(|text| time_of("after", &text)).transpose()?,
+            created_before: self.before.map(|text| time_of("before", &text)).transpose()?,
+            before: self.cursor.map(|name| cursor_of(ctx, &name)).transpose()?,
+            limit: limit_of(self.limit)?,
+        })
+    }
 }
 
 #[derive(Serialize)]
-struct Page {
+struct Listed {
     runs: Vec<Summary>,
-    /// What to give as `before` for the next page.
-    next: Option<RunId>,
+    /// What to give as `cursor` for the next page.
+    next_cursor: Option<RunId>,
+    /// How many runs there are, where all are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
 }
 
-/// `GET /api/v1/runs?limit=&before=&status=a,b&text=`
+/// `GET /api/v1/runs?status=a,b&instance=&name=&text=&batch=&after=TIME&before=TIME&cursor=RUN&limit=`
 pub(super) async fn list(State(ctx): State<Ctx>, query: Result<Query<Listing>, QueryRejection>) -> Answer {
-    let query = query_of(query)?;
-    let before = query.before.map(|name| ctx.app.resolve(&name)).transpose()?;
-    let status = query.status.iter().flat_map(|list| list.split(',')).filter(|word| !word.is_empty()).map(status_of);
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    // One more than asked for tells whether there is another page.
-    let filter = Filter { status: status.collect::<Result<_, _>>()?, text: query.text, before, limit: limit + 1 };
-    let mut runs = ctx.app.list(&filter);
-    let more = runs.len() > limit;
-    runs.truncate(limit);
-    let next = runs.last().filter(|_| more).map(|summary| summary.run_id);
-    ok(&Page { runs, next })
+    let filter = query_of(query)?.filter(&ctx)?;
+    let app = ctx.app;
+    // Where few runs match, all are looked at.
+    let page = crate::offload::Offload::Threads.run(move || app.list(&filter)).await;
+    ok(&Listed { runs: page.runs, next_cursor: page.next, total: page.total })
+}
+
+fn limit_of(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    let hint = format!("Give 1 to {MAX_LIMIT}; `next_cursor` of the answer leads to the next page.");
+    Err(Problem::invalid("bad_query", format!("`limit` cannot be {limit}"), hint))
+}
+
+/// A run that has been deleted meanwhile is still a place in the list.
+fn cursor_of(ctx: &Ctx, name: &str) -> Result<RunId, Problem> {
+    name.parse().or_else(|_| ctx.app.resolve(name)).map_err(|_| {
+        let name: String = name.chars().take(60).collect();
+        Problem::invalid("bad_query", format!("`cursor` cannot be `{name}`"), "Give the `next_cursor` of the page before.")
+    })
+}
+
+fn instance_of(name: &str) -> Result<InstanceId, Problem> {
+    name.parse().map_err(|error| {
+        Problem::invalid("bad_query", format!("`instance`: {error}"), "Give the name of an instance as it stands in the list.")
+    })
+}
+
+fn time_of(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse(text).ok_or_else(|| {
+        let text: String = text.chars().take(60).collect();
+        let hint = "Give a time like 2024-11-21T10:15:00Z; `+` in an address is written `%2B`.";
+        Problem::invalid("bad_query", format!("`{field}` cannot be `{text}`"), hint)
+    })
 }
 
 fn status_of(word: &str) -> Result<Status, Problem> {

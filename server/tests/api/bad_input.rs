@@ -66,6 +66,17 @@ async fn each_says_what_is_wrong() {
     check(&house.get("/comfyui/workflow/comfyui_workflow_1_abcdef/progress").await, 404, "unknown_run", "abcdef");
     check(&house.get("/api/v1/runs?status=finished").await, 400, "bad_query", "finished");
     check(&house.get("/api/v1/runs?limit=many").await, 400, "bad_query", "limit");
+    for (query, says) in [
+        ("limit=0", "`limit` cannot be 0"),
+        ("limit=1001", "`limit` cannot be 1001"),
+        ("after=yesterday", "`after` cannot be `yesterday`"),
+        ("before=2024-11-21", "`before` cannot be `2024-11-21`"),
+        ("cursor=here", "`cursor` cannot be `here`"),
+        ("instance=GPU%20A", "`instance`: `GPU A`"),
+        ("state=failed", "state"),
+    ] {
+        check(&house.get(&format!("/api/v1/runs?{query}")).await, 400, "bad_query", says);
+    }
     assert_eq!(house.get("/api/v1/runs").await.json()["runs"], json!([]), "nothing was started");
 }
 

@@ -134,11 +134,11 @@ async fn runs_are_listed_page_by_page() {
     let listed = |reply: Reply| {
         let page = reply.json();
         let runs = page["runs"].as_array().expect("a list").iter().map(|run| run["run_id"].as_str().expect("an id").to_owned());
-        (runs.collect::<Vec<_>>(), page["next"].as_str().map(str::to_owned))
+        (runs.collect::<Vec<_>>(), page["next_cursor"].as_str().map(str::to_owned))
     };
     let (first, next) = listed(house.get("/api/v1/runs?limit=2").await);
     assert_eq!(first, ids[..2]);
-    let (second, next) = listed(house.get(&format!("/api/v1/runs?limit=3&before={}", next.expect("there is more"))).await);
+    let (second, next) = listed(house.get(&format!("/api/v1/runs?limit=3&cursor={}", next.expect("there is more"))).await);
     assert_eq!((second.as_slice(), next), (&ids[2..], None));
     for run in &ids {
         house.ended(run).await;
@@ -147,6 +147,14 @@ async fn runs_are_listed_page_by_page() {
     assert_eq!(listed(house.get("/api/v1/runs?status=queued,failed").await).0, [""; 0]);
     assert_eq!(listed(house.get("/api/v1/runs?text=06_TEXT&limit=1").await).0, ids[..1]);
     assert_eq!(listed(house.get("/api/v1/runs?text=nothing").await).0, [""; 0]);
+    assert_eq!(listed(house.get("/api/v1/runs?name=06_text&batch=none").await).0, [""; 0]);
+    assert_eq!(listed(house.get("/api/v1/runs?after=2020-01-01T00:00:00Z&name=06_text").await).0, ids);
+    assert_eq!(listed(house.get("/api/v1/runs?before=2020-01-01T00:00:00Z").await).0, [""; 0]);
+    let page = house.get("/api/v1/runs").await.json();
+    let instance = page["runs"][0]["instance"].as_str().expect("a name");
+    assert_eq!((&page["success"], &page["total"]), (&json!(true), &json!(5)));
+    assert_eq!(listed(house.get(&format!("/api/v1/runs?instance={instance}")).await).0, ids);
+    assert_eq!(listed(house.get("/api/v1/runs?instance=another").await).0, [""; 0]);
 }
 
 #[tokio::test]

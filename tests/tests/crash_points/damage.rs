@@ -105,7 +105,7 @@ impl Past {
 }
 
 fn listed(world: &World, run: RunId, about: &str) -> Summary {
-    let runs = world.server().app.list(&Filter { limit: 100, ..Filter::default() });
+    let runs = world.server().app.list(&Filter { limit: 100, ..Filter::default() }).runs;
     runs.into_iter().find(|summary| summary.run_id == run).unwrap_or_else(|| panic!("{about}: run {run} is not listed"))
 }
 

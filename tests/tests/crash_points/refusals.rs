@@ -70,7 +70,7 @@ fn a_disk_that_goes_on_failing_makes_the_server_read_only_until_it_is_started_ag
         assert!(matches!(app.readiness(), Readiness::ReadOnly(_)), "{:?}", app.readiness());
         let refused = app.cancel(run, Force::No).await.expect_err("nothing can be stored");
         assert_eq!(refused.status, 503, "{refused:?}");
-        let listed = app.list(&Filter { limit: 10, ..Filter::default() });
+        let listed = app.list(&Filter { limit: 10, ..Filter::default() }).runs;
         assert_eq!(listed.iter().map(|run| run.run_id).collect::<Vec<_>>(), [run], "what was refused is not there");
         assert!(!app.view(run).await.expect("reads go on").stopping, "what was refused is not shown");
         tokio::time::sleep(Duration::from_secs(30)).await;

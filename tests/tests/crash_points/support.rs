@@ -267,7 +267,7 @@ impl Teller {
     }
 
     fn listed(&self) -> Vec<RunId> {
-        let runs = self.world.server().app.list(&Filter { limit: 10, ..Filter::default() });
+        let runs = self.world.server().app.list(&Filter { limit: 10, ..Filter::default() }).runs;
         for run in &runs {
             assert_eq!(run.quarantined, None, "{}", self.about());
         }
