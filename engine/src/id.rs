@@ -28,6 +28,7 @@ impl ParseIdError {
 /// A lower-case `UUIDv7`; also the `prompt_id` that ComfyUI is given, so a lost answer can be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
 pub struct RunId(Uuid);
 
 impl RunId {
@@ -76,6 +77,7 @@ impl FromStr for RunId {
 /// A ComfyUI server that comfyd knows; safe as a file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(pattern = "^[a-z0-9][a-z0-9._-]{0,99}$"))]
 pub struct InstanceId(String);
 
 impl InstanceId {
@@ -110,6 +112,7 @@ impl FromStr for InstanceId {
 /// A node of a prompt, or one that a node made while it ran: any text (protocol.md 7).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeId(pub String);
 
 impl NodeId {
@@ -134,6 +137,7 @@ impl fmt::Display for NodeId {
 /// The id under which ComfyUI knows a prompt: ours, unless an old server made its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PromptId(pub String);
 
 impl From<RunId> for PromptId {
@@ -162,6 +166,7 @@ impl fmt::Display for ClientId {
 /// The SHA-256 of some bytes, as 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(pattern = "^[0-9a-f]{64}$"))]
 pub struct Sha256(String);
 
 impl Sha256 {
@@ -189,6 +194,7 @@ impl FromStr for Sha256 {
 /// The place of a record in its stream: 1 for the first, without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Seq(pub u64);
 
 impl Seq {

@@ -10,6 +10,7 @@ use comfyd_adapters::env::{Clock, Rng};
 use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, watch};
+use utoipa::ToSchema;
 
 use crate::core::CoreHandle;
 use crate::live::{Live, Preview, Summary};
@@ -36,7 +37,7 @@ pub struct App {
 }
 
 /// Whether the server can take work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "state", content = "why")]
 pub enum Readiness {
     /// Logs are being read.
@@ -48,7 +49,7 @@ pub enum Readiness {
 }
 
 /// A created run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Created {
     /// Its id.
     pub run_id: RunId,
@@ -74,7 +75,7 @@ pub struct OutputFile {
 }
 
 /// One record of a run's log, readable.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LogLine {
     /// Its place.
     pub seq: Seq,

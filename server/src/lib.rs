@@ -1,5 +1,6 @@
 //! The comfyd server: the core loop around the engine, the log on disk, the HTTP API and the command line.
 
+#[expect(unused_qualifications, reason = "the macros that describe the API qualify names")]
 pub mod api;
 pub mod app;
 mod assembly;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::core::AskError;
 
 /// Why a request was not done. Its `status` is the HTTP status code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
     /// The HTTP status code.

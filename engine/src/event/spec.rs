@@ -56,6 +56,7 @@ impl RunSpec {
 
 /// The key that names one request, with the hash of its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Idempotency {
     /// The `Idempotency-Key`.
     pub key: String,

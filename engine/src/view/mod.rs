@@ -25,6 +25,7 @@ pub const SCHEMA: u32 = 1;
 
 /// A run as its readers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunView {
     /// The version of this shape.
     pub schema: u32,

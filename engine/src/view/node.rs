@@ -8,6 +8,7 @@ use crate::run::{Node, NodeState};
 
 /// A node of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeView {
     /// Its id.
     pub node_id: NodeId,

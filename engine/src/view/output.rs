@@ -8,6 +8,7 @@ use crate::run::Place;
 
 /// An output of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OutputView {
     /// Its number.
     pub n: u32,

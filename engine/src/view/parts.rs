@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// A share in thousandths, shown in percent with one decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = f64, minimum = 0, maximum = 100))]
 pub struct Percent(pub u32);
 
 impl Serialize for Percent {
@@ -27,6 +28,7 @@ impl fmt::Display for Percent {
 
 /// A point in time, shown as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, format = DateTime))]
 pub struct Time(pub Timestamp);
 
 impl Serialize for Time {
@@ -37,6 +39,7 @@ impl Serialize for Time {
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ProgressView {
     /// 1 for the next to run, null while running.
     pub queue_position: Option<u32>,
@@ -56,6 +59,7 @@ pub struct ProgressView {
 
 /// The times of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TimingView {
     /// When it was created.
     pub queue_time: Time,
@@ -71,6 +75,7 @@ pub struct TimingView {
 
 /// What a run waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttentionView {
     /// What kind of thing.
     pub kind: &'static str,
@@ -84,6 +89,7 @@ pub struct AttentionView {
 
 /// One HTTP call that a page or script can make as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ActionView {
     /// A stable name.
     pub id: &'static str,
@@ -99,6 +105,7 @@ pub struct ActionView {
 
 /// The body of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ActionBody {
     /// Cancel also where an old server may stop another prompt instead.
     pub force: bool,
@@ -136,6 +143,7 @@ impl AttentionView {
 
 /// Something that a user should know though the run goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WarningView {
     /// A stable name.
     pub code: &'static str,
@@ -153,6 +161,7 @@ impl WarningView {
 
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorView {
     /// A stable name.
     pub code: String,

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::guard::essence;
+use super::strict::Taken;
 use crate::problem::Problem;
 
 /// The longest JSON body: the largest workflow, and room for the rest.
@@ -145,21 +146,27 @@ impl Fields {
 
 /// The fields of a JSON request.
 pub(super) async fn fields(request: Request) -> Result<Fields, Problem> {
+    let taken = Taken::json(&request);
     let (head, body) = request.into_parts();
-    parsed(&head.headers, &read(body, MAX_JSON, MAX_DRAIN).await?)
+    parsed(&head.headers, &read(body, MAX_JSON, MAX_DRAIN).await?, taken)
 }
 
 /// The fields of a request that anybody may send: it is short and soon there.
 pub(super) async fn small_fields(request: Request) -> Result<Fields, Problem> {
+    let taken = Taken::json(&request);
     let (head, body) = request.into_parts();
     let text = tokio::time::timeout(SMALL_WITHIN, read(body, MAX_SMALL, MAX_SMALL_DRAIN)).await;
-    parsed(&head.headers, &text.unwrap_or_else(|_| Err(too_slow()))?)
+    parsed(&head.headers, &text.unwrap_or_else(|_| Err(too_slow()))?, taken)
 }
 
-fn parsed(headers: &HeaderMap, text: &[u8]) -> Result<Fields, Problem> {
+fn parsed(headers: &HeaderMap, text: &[u8], taken: Taken) -> Result<Fields, Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
     match kind.as_deref() {
-        None | Some("application/json") => Fields::parse(text),
+        None | Some("application/json") => {
+            let fields = Fields::parse(text)?;
+            fields.0.keys().try_for_each(|name| taken.check(name))?;
+            Ok(fields)
+        }
         Some(other) => {
             let message = format!("this takes application/json, not {other}");
             Err(Problem::new(415, "unsupported_media_type", message, "Send JSON with `Content-Type: application/json`."))

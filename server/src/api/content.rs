@@ -16,23 +16,42 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
+use utoipa::IntoParams;
 
 use super::disposition::{Saving, disposition, media_type};
 use super::page::is_among;
 use super::range::{Wanted, wanted};
-use super::reply::{Answer, query_of};
+use super::reply::{Answer, flag, query_of};
 use super::routes::Ctx;
 use crate::app::OutputFile;
 use crate::beneath;
 use crate::problem::Problem;
 
 /// How to give it.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Giving {
+    /// `1` to save it in any case.
+    #[param(pattern = "^[01]$")]
     download: Option<String>,
 }
 
-/// `GET /api/v1/runs/{id}/outputs/{n}/content`; `?download=1` to save it.
+/// Gives the content of an output.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/outputs/{n}/content", operation_id = "getOutput", tag = "runs",
+    params(
+        ("id" = String, Path, description = "A run id or a `workflow_id`."),
+        ("n" = u32, Path, description = "The number of the output."),
+        ("range" = Option<String>, Header, description = "A part of it."),
+        Giving
+    ),
+    responses(
+        (status = 200, description = "All of it.", content((String = "application/octet-stream"), (String = "image/*"), (String = "video/*"), (String = "audio/*"))),
+        (status = 206, description = "The part.", content((String = "application/octet-stream"), (String = "image/*"), (String = "video/*"), (String = "audio/*"))),
+        (status = 304, description = "The caller has it already, by `If-None-Match`."),
+        (status = 409, description = "It is not stored here.", body = Problem),
+        (status = 410, description = "The stored file is gone.", body = Problem),
+        (status = 416, description = "The range is outside of the file.", body = Problem),
+    ))]
 pub(super) async fn content(
     State(ctx): State<Ctx>,
     Path((name, n)): Path<(String, String)>,
@@ -40,15 +59,13 @@ pub(super) async fn content(
     method: Method,
     headers: HeaderMap,
 ) -> Answer {
+    let query = query_of(query)?;
     let run = ctx.app.resolve(&name)?;
     let number = n.parse::<u32>().map_err(|_| {
         Problem::invalid("bad_number", "the number of an output is not a number", "`GET .../outputs` lists them.")
     })?;
     let output = ctx.app.output(run, number).await?;
-    let saving = match query_of(query)?.download.as_deref() {
-        Some("1") => Saving::Always,
-        Some(_) | None => Saving::IfNotShown,
-    };
+    let saving = if flag("download", query.download.as_deref())? { Saving::Always } else { Saving::IfNotShown };
     let mut response = serve(&output, &method, &headers).await?;
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         return Ok(response);

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use comfyd_adapters::comfy::lenient::to_wire;
-use comfyd_engine::{AttentionView, ErrorView, NodeView, OutputView, Percent, RunView, Time, WarningView};
+use comfyd_engine::{AttentionView, ErrorView, NodeView, OutputView, Percent, RunView, Status, Time, WarningView};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::body::Fields;
 use crate::app::{Execute, Image, Images, Source, Target};
@@ -114,7 +115,7 @@ pub(super) fn idempotency_key(header: Option<&axum::http::HeaderValue>) -> Resul
 }
 
 /// The plan's flat progress.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Flat<'a> {
     workflow_id: &'a str,
     run_id: String,
@@ -122,6 +123,7 @@ pub(super) struct Flat<'a> {
     workflow_name: &'a str,
     workflow_file: Option<&'a str>,
     ssh_connection: Option<&'a str>,
+    #[schema(value_type = Status)]
     status: &'a str,
     phase: &'a str,
     seq: u64,
@@ -184,7 +186,7 @@ impl<'a> From<&'a RunView> for Flat<'a> {
 }
 
 /// An output with the place where its content is served.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct OutputLink<'a> {
     n: u32,
     node_id: &'a str,

@@ -28,7 +28,11 @@ use crate::problem::Problem;
 /// How many runs the list begins with; `GET /api/v1/runs` has the older ones.
 const LISTED: usize = 200;
 
-/// `GET /api/v1/events`
+/// Streams what changes over all runs.
+///
+/// Events: `list` with the newest runs, then `run` with the summary of each that changes.
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 pub(super) async fn all(
     State(ctx): State<Ctx>,
     closing: Option<Extension<Closing>>,

@@ -32,7 +32,11 @@ const PLACE_EVERY: Duration = Duration::from_secs(1);
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// `GET /api/v1/runs/{id}/events`
+/// Streams a run.
+///
+/// Events: `state` with the run (`id:` is its seq), `preview` with the place of the newest picture, `end`.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", operation_id = "streamRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 pub(super) async fn run(
     State(ctx): State<Ctx>,
     Path(name): Path<String>,

@@ -20,6 +20,7 @@ use super::limits::WrongTokens;
 use super::routes::{Access, Ctx, access_of};
 use super::secret::Secret;
 use super::session::Sessions;
+use super::strict;
 use crate::problem::Problem;
 
 /// Who may ask.
@@ -166,9 +167,12 @@ impl<'a> Asked<'a> {
 
 /// Guards every request and marks every answer.
 pub(super) async fn layer(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
-    let access = access_of(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let access = access_of(path);
     let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
     let admitted = ctx.guard.admit(access, &asked, ctx.app.now());
+    // What a request may name is told to those only who may ask.
+    let admitted = admitted.and_then(|()| strict::address(request.method(), path, request.uri()));
     let place = match (admitted, access) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Access::Open) => Ok(None),

@@ -7,15 +7,19 @@ use axum::http::header::SET_COOKIE;
 use super::body::small_fields;
 use super::reply::{Answer, ok};
 use super::routes::Ctx;
+use super::shapes::{Done, LoginBody};
 use crate::problem::Problem;
 
-/// `POST /api/v1/login {"token": "..."}`.
+/// Opens a session for the page, against the token.
+#[utoipa::path(post, path = "/api/v1/login", operation_id = "logIn", tag = "server", request_body = LoginBody,
+    responses((status = 200, description = "The session is in `Set-Cookie`.", body = Done,
+        headers(("set-cookie" = String, description = "The session, `HttpOnly` and `SameSite=Strict`.")))))]
 pub(super) async fn log_in(State(ctx): State<Ctx>, request: Request) -> Answer {
     let mut fields = small_fields(request).await?;
     let token: String = fields.take("token")?.unwrap_or_default();
     let cookie = ctx.guard.log_in(&token, ctx.app.now(), ctx.app.rng.below(u64::MAX))?;
     let cookie = HeaderValue::from_str(&cookie).map_err(|_| Problem::internal("a session id is not a header value"))?;
-    let mut response = ok(&serde_json::json!({}))?;
+    let mut response = ok(&Done {})?;
     response.headers_mut().insert(SET_COOKIE, cookie);
     Ok(response)
 }

@@ -5,30 +5,46 @@ use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use comfyd_engine::RunId;
+use comfyd_engine::{RunId, Status};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::dto::OutputLink;
 use super::reply::{Answer, ok};
 use super::routes::Ctx;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
-struct Listing<'a> {
+/// The outputs of a run.
+#[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the field is called so by its readers")]
+pub(super) struct Outputs<'a> {
+    /// The run's name in the plan's shapes.
     workflow_id: &'a str,
+    /// The run.
     run_id: RunId,
+    /// How it stands.
+    #[schema(value_type = Status)]
     status: &'static str,
+    /// What it made so far.
     outputs: Vec<OutputLink<'a>>,
 }
 
-/// `GET /comfyui/workflow/{id}/outputs` and `GET /api/v1/runs/{id}/outputs`
+/// Lists the outputs of a run.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/outputs", operation_id = "listOutputs", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 200, description = "What it made so far, in the order in which it was reported.", body = Outputs)))]
 pub(super) async fn list(State(ctx): State<Ctx>, Path(name): Path<String>) -> Answer {
     let view = ctx.app.view(ctx.app.resolve(&name)?).await?;
     let outputs = OutputLink::of(&view);
-    ok(&Listing { workflow_id: &view.workflow_id, run_id: view.run_id, status: view.status.as_str(), outputs })
+    ok(&Outputs { workflow_id: &view.workflow_id, run_id: view.run_id, status: view.status.as_str(), outputs })
 }
 
-/// `GET /api/v1/runs/{id}/preview`: the newest picture of what is being made.
+/// Gives the newest picture of what is being made.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/preview", operation_id = "getPreview", tag = "runs",
+    params(
+        ("id" = String, Path, description = "A run id or a `workflow_id`."),
+        ("n" = Option<u64>, Query, description = "Anything: a new picture has a new address, so that no cache gives an old one.")
+    ),
+    responses((status = 200, description = "The picture.", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp")))))]
 pub(super) async fn preview(State(ctx): State<Ctx>, Path(name): Path<String>) -> Answer {
     let run = ctx.app.resolve(&name)?;
     let newest = ctx.app.watch_preview(run).and_then(|previews| previews.borrow().clone());

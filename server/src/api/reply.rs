@@ -50,6 +50,19 @@ pub(super) fn query_of<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, 
     Ok(query)
 }
 
+/// A query parameter that is `1` or `0`.
+pub(super) fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
+    match value {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => {
+            let other: String = other.chars().take(60).collect();
+            let message = format!("`{name}` cannot be `{other}`");
+            Err(Problem::invalid("bad_query", message, format!("Give `{name}=1`, or leave it out.")))
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::limits::Limits;
-use super::{content, feed, follow, health, login, outputs, page, plan, runs};
+use super::{content, feed, follow, health, login, openapi, outputs, page, plan, runs};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -102,7 +102,8 @@ pub static ROUTES: &[Route] = &[
     get("/comfyui/workflow/state", |verb| on(verb, plan::state)),
     get("/comfyui/workflow/{id}/progress", |verb| on(verb, plan::progress)),
     post("/comfyui/workflow/{id}/cancel", |verb| on(verb, plan::cancel)),
-    get("/comfyui/workflow/{id}/outputs", |verb| on(verb, outputs::list)),
+    get("/comfyui/workflow/{id}/outputs", |verb| on(verb, plan::outputs)),
+    get("/api/v1/openapi.json", |verb| on(verb, openapi::described)),
     get("/api/v1/events", |verb| on(verb, feed::all)),
     post("/api/v1/runs", |verb| on(verb, runs::create)),
     get("/api/v1/runs", |verb| on(verb, runs::list)),

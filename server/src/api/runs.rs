@@ -6,24 +6,33 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use comfyd_engine::{InstanceId, RunId, Seq, Status, Timestamp};
+use comfyd_engine::{InstanceId, RunId, RunView, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
-use super::reply::{Answer, ok, query_of, success};
+use super::reply::{Answer, flag, ok, query_of, success};
 use super::routes::Ctx;
+use super::shapes::{Asked, CancelBody, ExecuteBody, ExecuteForm, Retried};
 use super::{body, plan};
-use crate::app::Filter;
+use crate::app::{Created, Filter, LogLine};
 use crate::live::Summary;
 use crate::problem::Problem;
-
-pub(super) use super::plan::cancel;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 1000;
 const STATUSES: [Status; 5] = [Status::Queued, Status::Executing, Status::Completed, Status::Failed, Status::Cancelled];
 
-/// `POST /api/v1/runs`
+/// Creates a run.
+#[utoipa::path(post, path = "/api/v1/runs", operation_id = "createRun", tag = "runs",
+    params(("idempotency-key" = Option<String>, Header, description = "The same key with the same body is one run.")),
+    request_body(content((ExecuteBody = "application/json"), (ExecuteForm = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "It is recorded and will run; `Location` is its address.", body = Created),
+        (status = 200, description = "The same request made it before.", body = Created),
+        (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 422, description = "The `Idempotency-Key` was used for another request.", body = Problem),
+        (status = 501, description = "This version cannot do that.", body = Problem),
+    ))]
 pub(super) async fn create(State(ctx): State<Ctx>, request: Request) -> Answer {
     let created = plan::start(&ctx, request).await?;
     let status = if created.fresh { StatusCode::CREATED } else { StatusCode::OK };
@@ -34,17 +43,31 @@ pub(super) async fn create(State(ctx): State<Ctx>, request: Request) -> Answer {
 }
 
 /// What to list.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
+    /// How many at most: 1 to 1,000, else 50.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Only these statuses, with commas between.
+    #[param(pattern = "^(,*(queued|executing|completed|failed|cancelled))*,*$")]
     status: Option<String>,
+    /// Only runs of this instance.
+    #[param(pattern = "^[a-z0-9][a-z0-9._-]{0,99}$")]
     instance: Option<String>,
+    /// Only runs of the workflow of this name.
     name: Option<String>,
+    /// Only runs whose name, id, instance or error contains this.
     text: Option<String>,
+    /// Only runs of this batch.
     batch: Option<String>,
+    /// Only runs created after this time.
+    #[param(format = DateTime)]
     after: Option<String>,
+    /// Only runs created before this time.
+    #[param(format = DateTime)]
     before: Option<String>,
 }
 
@@ -65,8 +88,10 @@ impl Listing {
     }
 }
 
-#[derive(Serialize)]
+/// Some runs.
+#[derive(Serialize, ToSchema)]
 struct Listed {
+    /// The runs, the newest first.
     runs: Vec<Summary>,
     /// What to give as `cursor` for the next page.
     next_cursor: Option<RunId>,
@@ -75,7 +100,9 @@ struct Listed {
     total: Option<usize>,
 }
 
-/// `GET /api/v1/runs?status=a,b&instance=&name=&text=&batch=&after=TIME&before=TIME&cursor=RUN&limit=`
+/// Lists runs, the newest first.
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(Listing),
+    responses((status = 200, description = "A page of the list.", body = Listed)))]
 pub(super) async fn list(State(ctx): State<Ctx>, query: Result<Query<Listing>, QueryRejection>) -> Answer {
     let filter = query_of(query)?.filter(&ctx)?;
     let app = ctx.app;
@@ -123,12 +150,16 @@ fn status_of(word: &str) -> Result<Status, Problem> {
     })
 }
 
-/// `GET /api/v1/runs/{id}`
+/// Gives a run as it is now.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "getRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 200, description = "The run.", body = RunView)))]
 pub(super) async fn one(State(ctx): State<Ctx>, Path(name): Path<String>) -> Answer {
     ok(&ctx.app.view(ctx.app.resolve(&name)?).await?)
 }
 
-/// `GET /api/v1/runs/{id}/at/{seq}`
+/// Gives a run as it was after an event.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/at/{seq}", operation_id = "getRunAt", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`."), ("seq" = u64, Path, description = "The number of the event, from 1.")),
+    responses((status = 200, description = "The run as it was.", body = RunView), (status = 409, description = "Its log is damaged there.", body = Problem)))]
 pub(super) async fn at(State(ctx): State<Ctx>, Path((name, seq)): Path<(String, String)>) -> Answer {
     let run = ctx.app.resolve(&name)?;
     ok(&ctx.app.view_at(run, seq_of(&seq)?).await?)
@@ -141,30 +172,51 @@ fn seq_of(text: &str) -> Result<Seq, Problem> {
     })
 }
 
-/// `POST /api/v1/runs/{id}/resubmit`
+/// Cancels a run.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", operation_id = "cancelRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    request_body = Option<CancelBody>,
+    responses((status = 202, description = "It is asked to stop.", body = Asked), (status = 409, description = "It has ended, or is damaged.", body = Problem)))]
+pub(super) async fn cancel(ctx: State<Ctx>, name: Path<String>, request: Request) -> Answer {
+    plan::cancel(ctx, name, request).await
+}
+
+/// Submits a run again of which nobody knows whether ComfyUI has it.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/resubmit", operation_id = "resubmitRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 202, description = "It is submitted again.", body = Asked), (status = 409, description = "It is not in doubt.", body = Problem)))]
 pub(super) async fn resubmit(State(ctx): State<Ctx>, Path(name): Path<String>, request: Request) -> Answer {
     let run = ctx.app.resolve(&name)?;
     body::fields(request).await?;
     ctx.app.resubmit(run).await?;
-    success(StatusCode::ACCEPTED, &json!({ "run_id": run, "message": "The workflow is submitted again" }))
+    let workflow_id = ctx.app.live.summary(run).map(|summary| summary.workflow_id);
+    success(StatusCode::ACCEPTED, &Asked { workflow_id, run_id: run, message: "The workflow is submitted again" })
 }
 
-/// `POST /api/v1/runs/{id}/retry`: the same workflow as a new run.
+/// Runs the same workflow again, as a new run.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/retry", operation_id = "retryRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 201, description = "The new run.", body = Retried), (status = 409, description = "It has not ended, or is damaged.", body = Problem)))]
 pub(super) async fn retry(State(ctx): State<Ctx>, Path(name): Path<String>, request: Request) -> Answer {
     let run = ctx.app.resolve(&name)?;
     body::fields(request).await?;
     let created = ctx.app.retry(run).await?;
-    success(StatusCode::CREATED, &json!({ "run_id": created.run_id, "workflow_id": created.workflow_id, "retry_of": run }))
+    success(StatusCode::CREATED, &Retried { run_id: created.run_id, workflow_id: created.workflow_id, retry_of: run })
 }
 
 /// How to give the log.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Logging {
+    /// `1` for the file itself.
+    #[param(pattern = "^[01]$")]
     raw: Option<String>,
+    /// Only events after this one.
     after: Option<u64>,
 }
 
-/// `GET /api/v1/runs/{id}/log?after=SEQ`: a JSON line an event; `?raw=1`: the file.
+/// Gives the recorded events of a run: a JSON line each, or the file.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/log", operation_id = "getLog", tag = "runs",
+    params(("id" = String, Path, description = "A run id or a `workflow_id`."), Logging),
+    responses((status = 200, description = "The events.", content((LogLine = "application/x-ndjson"), (String = "application/octet-stream"))),
+        (status = 409, description = "The log is damaged.", body = Problem)))]
 pub(super) async fn log(
     State(ctx): State<Ctx>,
     Path(name): Path<String>,
@@ -172,7 +224,7 @@ pub(super) async fn log(
 ) -> Answer {
     let query = query_of(query)?;
     let run = ctx.app.resolve(&name)?;
-    if query.raw.as_deref() == Some("1") {
+    if flag("raw", query.raw.as_deref())? {
         let mut response = Response::new(Body::from(ctx.app.raw_log(run).await?));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"events.log\""));

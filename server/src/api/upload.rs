@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Fields, paced};
 use super::dto;
+use super::strict::Taken;
 use crate::app::{Execute, Image, Images, Source};
 use crate::problem::Problem;
 
@@ -37,19 +38,20 @@ struct Form {
 
 /// The wish in a form.
 pub(super) async fn execute(request: Request) -> Result<Execute, Problem> {
+    let taken = Taken::form(&request);
     let (head, body) = request.into_parts();
     let body = Body::new(Limited::new(Body::from_stream(paced(body)), MAX_FORM));
     let multipart = Multipart::from_request(Request::from_parts(head, body), &()).await;
     let mut multipart = multipart.map_err(|rejection| broken(&rejection.body_text()))?;
     let mut form = Form::default();
     while let Some(field) = multipart.next_field().await.map_err(|error| unreadable(&error))? {
-        form.take(field).await?;
+        form.take(field, taken).await?;
     }
     form.wish()
 }
 
 impl Form {
-    async fn take(&mut self, mut field: Field<'_>) -> Result<(), Problem> {
+    async fn take(&mut self, mut field: Field<'_>, taken: Taken) -> Result<(), Problem> {
         let name = field.name().unwrap_or_default().to_owned();
         let file = field.file_name().map(str::to_owned);
         let node = name.strip_prefix("input_images[").and_then(|rest| rest.strip_suffix(']')).map(str::to_owned);
@@ -65,6 +67,7 @@ impl Form {
             }
             return Ok(());
         }
+        taken.check(&name)?;
         let bytes = read(&mut field, MAX_TEXT).await?;
         if name == "workflow" {
             self.workflow = Some((file, bytes));
@@ -74,7 +77,7 @@ impl Form {
         // Numbers and objects come as the text of themselves; all else is a text.
         let value = match name.as_str() {
             "inputs" | "priority" | "input_images" => from_json(&text).unwrap_or(Value::String(text)),
-            _ => Value::String(text), // The others are texts, and unknown ones are ignored.
+            _ => Value::String(text), // The others are texts.
         };
         self.others.insert(name, value);
         Ok(())

@@ -6,7 +6,7 @@ use comfyd_engine::{Idempotency, InstanceId, RunId, RunView, Seq, Status, Timest
 use serde::Serialize;
 
 /// A run in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     /// Its id.
     pub run_id: RunId,
@@ -25,9 +25,11 @@ pub struct Summary {
     pub permille: u32,
     /// When it was created.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
     /// When it ended.
     #[serde(serialize_with = "as_optional_text")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
     /// How many outputs it has.
     pub outputs: usize,

@@ -73,10 +73,14 @@ async fn each_says_what_is_wrong() {
         ("before=2024-11-21", "`before` cannot be `2024-11-21`"),
         ("cursor=here", "`cursor` cannot be `here`"),
         ("instance=GPU%20A", "`instance`: `GPU A`"),
-        ("state=failed", "state"),
     ] {
         check(&house.get(&format!("/api/v1/runs?{query}")).await, 400, "bad_query", says);
     }
+    let typo = house.get("/api/v1/runs?state=failed").await;
+    check(&typo, 400, "unknown_parameter", "state");
+    assert!(typo.json()["hint"].as_str().is_some_and(|hint| hint.contains("`status`")), "{:?}", typo.body);
+    check(&send(&house, br#"{"workflow": {}, "input_image": ["a.png"]}"#.to_vec()).await, 400, "unknown_field", "input_image");
+    check(&house.get("/api/v1/runs/%ff").await, 400, "bad_path", "UTF-8");
     assert_eq!(house.get("/api/v1/runs").await.json()["runs"], json!([]), "nothing was started");
 }
 

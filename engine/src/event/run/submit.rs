@@ -130,6 +130,7 @@ pub struct OutputsRefused {
 
 /// One thing that is wrong with an input of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeProblem {
     /// The node.
     pub node: NodeId,
