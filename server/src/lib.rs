@@ -7,6 +7,7 @@ mod assembly;
 mod beneath;
 mod canonical;
 pub mod cli;
+pub mod config;
 pub mod core;
 mod dispatch;
 mod history;

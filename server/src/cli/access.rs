@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::DataDir;
+use super::args::{ConfigFile, DataDir};
 use super::error::CliError;
 
 /// The default directory of this name under the user's data.
@@ -16,8 +16,13 @@ pub(crate) fn default_dir(name: &str) -> Result<PathBuf, CliError> {
 
 /// The data directory, absolute.
 pub(crate) fn directory(asked: &DataDir) -> Result<PathBuf, CliError> {
-    match &asked.data_dir {
-        Some(dir) => absolute(dir),
+    if let Some(dir) = &asked.data_dir {
+        return absolute(dir);
+    }
+    // The server of the same user reads the same file.
+    let configured = super::config::read(&ConfigFile { file: std::env::var_os("COMFYD_CONFIG").map(PathBuf::from) }, vec![])?;
+    match configured.config.server.data_dir {
+        Some(dir) => absolute(&dir),
         None => default_dir("comfyd"),
     }
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::args::{Cli, Command, DataDir, LogFormat};
+use super::args::{Cli, Command, DataDir};
 use super::error::{CliError, Exit};
 use super::out::{Form, Out};
-use super::{access, demo, handle, log, outputs, replay, run, runs, serve};
+use super::{access, config, demo, handle, log, outputs, replay, run, runs, serve};
+use crate::config::LogFormat;
 
 /// Runs the command that was typed; the exit code says how it ended.
 pub fn main() -> ExitCode {
@@ -51,6 +52,7 @@ async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
         Command::Outputs(args) => done(outputs::outputs(args, out).await),
         Command::Replay(args) => done(replay::replay(args, out).await),
         Command::Log(log) => log::log(log, out).await,
+        Command::Config(args) => done(config::config(args, out)),
         Command::Token(args) => done(token(args, out)),
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod args;
 mod client;
+mod config;
 mod demo;
 mod entry;
 mod error;

@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_input;
+mod config;
 mod logs;
 mod runs;
 mod servers;

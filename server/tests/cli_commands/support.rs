@@ -101,9 +101,15 @@ impl Place {
 
     /// Starts it, and reads its lines while it runs.
     pub(crate) fn starts(&self, args: &[&str]) -> Started {
-        let mut child = self.comfyd(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        self.started(&mut self.comfyd(args), &args.join(" "))
+    }
+
+    /// The same with a command that was made otherwise.
+    #[expect(clippy::unused_self, reason = "what it starts is not to outlive its files")]
+    pub(crate) fn started(&self, command: &mut Command, name: &str) -> Started {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        Started { child, lines, name: args.join(" ") }
+        Started { child, lines, name: name.to_owned() }
     }
 
     /// The only run there is.

@@ -1,0 +1,53 @@
+//! From the configuration to what a server is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use comfyd_engine::Limits;
+
+use super::model::Config;
+use crate::server::ServeOptions;
+
+impl Config {
+    /// What a server with this configuration is started with; `data_dir` stands if none is configured.
+    pub fn serve_options(&self, data_dir: PathBuf, token: Option<String>) -> ServeOptions {
+        ServeOptions {
+            data_dir: self.server.data_dir.clone().unwrap_or(data_dir),
+            listen: self.server.listen,
+            token,
+            default_url: self.default_url(),
+            url_hosts: Some(self.server.url_hosts.clone()),
+            allowed_hosts: self.server.allowed_hosts.clone(),
+            input_roots: self.storage.input_roots.clone(),
+            output_roots: self.storage.output_roots.clone(),
+            limits: self.engine_limits(),
+            poll: Duration::from_millis(self.comfyui_workflow.progress_poll_interval_ms),
+            min_free: self.storage.min_free_mib << 20,
+        }
+    }
+
+    /// Where a run goes that names no instance.
+    fn default_url(&self) -> Option<String> {
+        self.server.default_url.as_deref().map(|url| self.full_url(url))
+    }
+
+    /// An address with scheme and port: a host alone gets the default port.
+    pub fn full_url(&self, url: &str) -> String {
+        if url.contains("://") {
+            return url.to_owned();
+        }
+        let port = self.comfyui_workflow.default_port;
+        if url.contains(':') { format!("http://[{url}]:{port}") } else { format!("http://{url}:{port}") }
+    }
+
+    fn engine_limits(&self) -> Limits {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Limits {
+            max_concurrent: count(self.comfyui_workflow.max_concurrent_workflows),
+            submitted_ahead: count(self.limits.submitted_ahead),
+            max_open: count(self.limits.open_runs),
+            queue_timeout_ms: self.comfyui_workflow.queue_timeout_minutes * 60_000,
+            max_execution_ms: self.comfyui_workflow.max_execution_time_hours * 3_600_000,
+        }
+    }
+}
