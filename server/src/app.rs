@@ -4,12 +4,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 use utoipa::ToSchema;
 
 use crate::core::CoreHandle;
@@ -23,6 +24,9 @@ pub use crate::live::{Change, Filter, Page};
 /// How long an ended run stays in the live view (the plan's `state_cleanup_delay_ms`).
 const LIVE_VIEW_MS: u64 = 30_000;
 
+/// A run whose outputs are all there is let go within this.
+const LETS_GO: Duration = Duration::from_secs(2);
+
 /// Everything that the doors share.
 #[derive(Clone)]
 pub struct App {
@@ -34,6 +38,8 @@ pub struct App {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) keyed: Arc<Mutex<()>>,
+    /// Calls the housekeeper.
+    pub(crate) bell: Arc<Notify>,
 }
 
 /// Whether the server can take work.
@@ -83,6 +89,10 @@ pub struct LogLine {
     pub at: String,
     /// The event: `{kind, version, data}`; blobs shortened to their length.
     pub event: serde_json::Value,
+}
+
+fn not_over(run: RunId, how: &str, hint: &str) -> Problem {
+    Problem::new(409, "not_settled", format!("run {run} {how}"), hint)
 }
 
 impl App {
@@ -148,7 +158,7 @@ impl App {
         self.intake.check_room()?;
         let folded = self.history.fold(run, None).await?;
         if !folded.run.phase().is_settled() {
-            return Err(Problem::new(409, "not_settled", format!("run {run} has not ended"), "Cancel it first, or wait."));
+            return Err(not_over(run, "has not ended", "Cancel it first, or wait."));
         }
         let spec = RunSpec { retry_of: Some(run), idempotency: None, ..folded.run.spec().clone() };
         let Workload::Prompt(prompt) = &spec.workload;
@@ -200,6 +210,32 @@ impl App {
     pub async fn resubmit(&self, run: RunId) -> Result<(), Problem> {
         self.known(run)?;
         self.core.ask(Input::Request(run, Request::Resubmit)).await.map_err(Problem::from).map(drop)
+    }
+
+    /// Removes a run that is over with everything that it has here. Copies of its outputs elsewhere stay.
+    ///
+    /// # Errors
+    /// If there is none, it is not over, or that cannot be stored; then it is there as before.
+    pub async fn delete(&self, run: RunId) -> Result<(), Problem> {
+        let summary = self.live.summary(run).ok_or_else(|| Problem::unknown_run(&run.to_string()))?;
+        // A run that was set aside has nobody who works on it, whatever its last status says.
+        if !summary.status.is_settled() && summary.quarantined.is_none() {
+            return Err(not_over(run, "has not ended", "Cancel it first, or wait."));
+        }
+        self.let_go(run).await?;
+        self.history.remove(vec![run]).await?;
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    /// Waits the moment that the core loop needs to let go of a run which has just ended.
+    async fn let_go(&self, run: RunId) -> Result<(), Problem> {
+        let Some(mut views) = self.live.watch(run) else { return Ok(()) };
+        let gone = async { while views.changed().await.is_ok() {} };
+        match tokio::time::timeout(LETS_GO, gone).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(not_over(run, "still waits for its outputs", "Wait until they are stored, then delete it.")),
+        }
     }
 
     fn known(&self, run: RunId) -> Result<(), Problem> {

@@ -12,6 +12,7 @@ use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover
 use crate::dispatch::{Connector, DispatchDeps, Dispatcher};
 use crate::history::History;
 use crate::intake::{Durations, Intake, Rules};
+use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
@@ -35,6 +36,7 @@ pub(crate) struct Ground {
 pub(crate) struct Assembled {
     pub(crate) app: App,
     pub(crate) core: Core,
+    pub(crate) keeper: Keeper,
 }
 
 /// Folds the logs and puts the parts together.
@@ -77,6 +79,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     };
     let history =
         History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
+    let keeper = Keeper { store: Arc::clone(&store), offload: ground.offload, bell: Arc::default() };
     let core = Core::new(CoreParts {
         recovered: folded,
         store,
@@ -96,7 +99,8 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         clock: ground.clock,
         rng: ground.rng,
         readiness: readiness_seen,
+        bell: Arc::clone(&keeper.bell),
         keyed: Arc::new(Mutex::new(())),
     };
-    Ok(Assembled { app, core })
+    Ok(Assembled { app, core, keeper })
 }

@@ -13,7 +13,7 @@ use crate::core::RecoverError;
 use crate::core::{decode, fold_records};
 use crate::live::Live;
 use crate::problem::Problem;
-use crate::store::{Damaged, FileStore, ReadError};
+use crate::store::{AppendError, Damaged, FileStore, ReadError};
 
 /// A run folded from its log.
 #[derive(Debug)]
@@ -91,6 +91,28 @@ impl History {
             return Err(Problem::unknown_run(&id.to_string()));
         }
         self.store.raw_log(&StreamId::Run(id)).await.map(Bytes::from).map_err(|error| unreadable(id, &error.into()))
+    }
+
+    /// Removes runs that are over: from the disk, then from the list.
+    pub(crate) async fn remove(&self, runs: Vec<RunId>) -> Result<(), Problem> {
+        self.store.remove(runs.clone()).await.map_err(|error| match error {
+            AppendError::ReadOnly { why } => Problem::read_only(&why),
+            AppendError::DiskFull(_) => {
+                Problem::new(507, "disk_full", format!("failed to remove: {error}"), "Free disk space; nothing was removed.")
+            }
+            AppendError::Conflict { .. }
+            | AppendError::Quarantined { .. }
+            | AppendError::PayloadSize { .. }
+            | AppendError::LogFull { .. }
+            | AppendError::NotWritten(_)
+            | AppendError::Stopped => {
+                Problem::unavailable("not_stored", format!("failed to remove: {error}"), "Try again; look at the disk.")
+            }
+        })?;
+        for run in runs {
+            self.live.remove(run);
+        }
+        Ok(())
     }
 
     pub(crate) fn output_file(&self, view: &RunView, n: u32) -> Result<OutputFile, Problem> {

@@ -12,6 +12,7 @@ pub mod core;
 mod dispatch;
 mod history;
 mod intake;
+mod keeper;
 pub mod live;
 mod offload;
 mod outputs;

@@ -130,6 +130,26 @@ impl Live {
         let _ = self.changes.send(Change::Run(run));
     }
 
+    /// A run is gone for good.
+    pub(crate) fn remove(&self, run: RunId) {
+        let mut inner = self.write();
+        if let Some(summary) = inner.list.remove(&run) {
+            if inner.names.get(&summary.workflow_id) == Some(&run) {
+                inner.names.remove(&summary.workflow_id);
+            }
+            // With the run goes the answer that its key would get.
+            if let Some(made_by) = &summary.idempotency
+                && inner.keys.get(&made_by.key).is_some_and(|(_, made)| *made == run)
+            {
+                inner.keys.remove(&made_by.key);
+            }
+        }
+        inner.open.remove(&run);
+        drop(inner);
+        // Nobody may be listening.
+        let _ = self.changes.send(Change::Deleted(run));
+    }
+
     /// A run is over: followers keep its last value.
     pub(crate) fn close(&self, run: RunId) {
         self.write().open.remove(&run);

@@ -118,6 +118,7 @@ pub struct Running {
     api: JoinHandle<io::Result<()>>,
     core: JoinHandle<Result<(), JoinError>>,
     core_stop: CancellationToken,
+    keeper: JoinHandle<()>,
     server_json: PathBuf,
 }
 
@@ -148,6 +149,8 @@ impl Running {
     /// If its HTTP side or its core loop failed.
     pub async fn join(self) -> io::Result<()> {
         let served = self.api.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        // It ends with the server; what it left undone it takes up again.
+        self.keeper.await.map_err(io::Error::other)?;
         // Requests are over, so nothing comes to the core loop any more but what adapters see.
         self.core_stop.cancel();
         self.core.await.and_then(|ended| ended).map_err(io::Error::other)?;
@@ -203,6 +206,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
     let security = Security { token: Secret::new(token.clone()), allowed_hosts: options.allowed_hosts, port: addr.port() };
     let router = api::router(assembled.app.clone(), security);
+    let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
     let (work, gone) = (tokio::spawn(assembled.core.run(core_stop.clone())), stop.clone());
     let core = tokio::spawn(async move {
         let ended = work.await;
@@ -215,7 +219,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     });
     let api = tokio::spawn(api::serve(listener, router, stop.clone()));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
-    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, server_json })
+    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json })
 }
 
 /// The folders that the user named. Where only this machine asks, its user's home is the default; who comes from afar gets no file unasked.

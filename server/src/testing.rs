@@ -109,6 +109,7 @@ impl SimServer {
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();
         let core = tokio::spawn(assembled.core.run(stop.clone()));
+        let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
         let store = Arc::clone(&assembled.app.history.store);
         let ticks = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_millis(500));
@@ -117,7 +118,7 @@ impl SimServer {
                 store.tick();
             }
         });
-        Ok(Self { app: assembled.app, recovered, tasks: vec![ticks], stop, core: Some(core) })
+        Ok(Self { app: assembled.app, recovered, tasks: vec![ticks, keeper], stop, core: Some(core) })
     }
 
     /// Ends it as a power cut does: no task gets another turn. The disk is then to be crashed by the caller.

@@ -37,6 +37,7 @@ use crate::problem::Problem;
         runs::create,
         runs::list,
         runs::one,
+        runs::delete,
         runs::at,
         runs::log,
         follow::run,

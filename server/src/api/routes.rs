@@ -89,6 +89,10 @@ const fn post(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) 
     Route { verb: Verb::Post, path, access: Access::Token, serve }
 }
 
+const fn delete(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
+    Route { verb: Verb::Delete, path, access: Access::Token, serve }
+}
+
 /// Every route of the server.
 pub static ROUTES: &[Route] = &[
     open("/", |verb| on(verb, page::index)),
@@ -108,6 +112,7 @@ pub static ROUTES: &[Route] = &[
     post("/api/v1/runs", |verb| on(verb, runs::create)),
     get("/api/v1/runs", |verb| on(verb, runs::list)),
     get("/api/v1/runs/{id}", |verb| on(verb, runs::one)),
+    delete("/api/v1/runs/{id}", |verb| on(verb, runs::delete)),
     get("/api/v1/runs/{id}/at/{seq}", |verb| on(verb, runs::at)),
     get("/api/v1/runs/{id}/log", |verb| on(verb, runs::log)),
     get("/api/v1/runs/{id}/events", |verb| on(verb, follow::run)),

@@ -157,6 +157,22 @@ pub(super) async fn one(State(ctx): State<Ctx>, Path(name): Path<String>) -> Ans
     ok(&ctx.app.view(ctx.app.resolve(&name)?).await?)
 }
 
+/// Removes a run that is over, with its log, state and stored outputs; copies of the outputs elsewhere stay.
+#[utoipa::path(delete, path = "/api/v1/runs/{id}", operation_id = "deleteRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
+    responses((status = 200, description = "It is gone.", body = Deleted), (status = 409, description = "It has not ended, or still waits for its outputs.", body = Problem)))]
+pub(super) async fn delete(State(ctx): State<Ctx>, Path(name): Path<String>) -> Answer {
+    let run = ctx.app.resolve(&name)?;
+    ctx.app.delete(run).await?;
+    ok(&Deleted { deleted: run })
+}
+
+/// A removed run.
+#[derive(Serialize, ToSchema)]
+struct Deleted {
+    /// The run that is gone.
+    deleted: RunId,
+}
+
 /// Gives a run as it was after an event.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/at/{seq}", operation_id = "getRunAt", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`."), ("seq" = u64, Path, description = "The number of the event, from 1.")),
     responses((status = 200, description = "The run as it was.", body = RunView), (status = 409, description = "Its log is damaged there.", body = Problem)))]

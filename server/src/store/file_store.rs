@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use comfyd_engine::journal::scan::{Rule, Verdict, scan_with};
-use comfyd_engine::{Seq, Sha256, StreamId};
+use comfyd_engine::{RunId, Seq, Sha256, StreamId};
 use tokio::sync::{oneshot, watch};
 
 use super::blobs::{self, BlobError};
 use super::disk::{Disk, LockGuard};
 use super::drive::{Drive, Stopped};
+use super::graves::Graves;
 use super::health::{Health, Shared, Wanted};
 use super::journal::{Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
@@ -21,6 +22,9 @@ use super::recover::{self, Recovered};
 use super::scribe::Scribe;
 use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync};
 use super::{attempts, guard, snapshot};
+
+/// The journal goes on in a new file for the sake of so many removed runs.
+const MANY_GRAVES: usize = 256;
 
 /// Limits of a store.
 #[derive(Clone, Debug)]
@@ -204,6 +208,7 @@ impl FileStore {
             };
             let mut streams = list("run", &layout.runs());
             streams.extend(list("instance", &layout.instances()));
+            streams.retain(|stream| !shared.graves.hold(stream));
             streams.sort();
             streams
         })
@@ -247,6 +252,31 @@ impl FileStore {
             let _ = tokio::task::spawn_blocking(join).await;
         }
         answer
+    }
+
+    /// Removes runs for good, all of them or none; durable when this returns. Their directories go with [`Self::clear_removed`].
+    ///
+    /// They must take no more records: nothing may be under way that appends to them.
+    ///
+    /// # Errors
+    /// They are all there as before.
+    pub async fn remove(&self, runs: Vec<RunId>) -> Result<(), AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.drive.submit(Job::Remove { runs, reply }).await.map_err(|Stopped| AppendError::Stopped)?;
+        answer.await.unwrap_or(Err(AppendError::Stopped))
+    }
+
+    /// Removes a piece of what is left of removed runs; tells whether there is more to do at once. Blocks.
+    ///
+    /// # Errors
+    /// Something could not be removed; it is tried again with the next call, or when the store opens again.
+    pub fn clear_removed(&self) -> io::Result<bool> {
+        let more = Graves::clear(&self.shared)?;
+        if self.shared.graves.waiting() > MANY_GRAVES {
+            // Their marks are needed as long as the journal's file is there. After the end there is nothing to do any more.
+            let _ = self.drive.nudge(Job::Rotate);
+        }
+        Ok(more)
     }
 
     /// How the store is.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::file_store::Options;
+use super::graves::Graves;
 use super::layout::Layout;
 
 /// How the store is.
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     health: watch::Sender<Health>,
     quarantined: Mutex<BTreeMap<StreamId, String>>,
     snapshots: Mutex<BTreeMap<StreamId, Wanted>>,
+    /// Runs that were removed.
+    pub(crate) graves: Graves,
     /// Bytes that the scribe could not write yet.
     backlog: AtomicU64,
 }
@@ -63,6 +66,7 @@ impl Shared {
             health: watch::Sender::new(Health::Healthy),
             quarantined: Mutex::default(),
             snapshots: Mutex::default(),
+            graves: Graves::default(),
             backlog: AtomicU64::new(0),
         }
     }
@@ -102,6 +106,10 @@ impl Shared {
     }
 
     pub(crate) fn quarantine(&self, stream: &StreamId, why: String) {
+        if self.graves.hold(stream) {
+            // Its files are being removed.
+            return;
+        }
         locked(&self.quarantined).entry(stream.clone()).or_insert_with(|| {
             tracing::error!(%stream, why, "stream quarantined");
             why
@@ -124,6 +132,12 @@ impl Shared {
 
     pub(crate) fn take_snapshots(&self) -> BTreeMap<StreamId, Wanted> {
         std::mem::take(&mut *locked(&self.snapshots))
+    }
+
+    /// Forgets everything about a stream that was removed.
+    pub(crate) fn forget(&self, stream: &StreamId) {
+        locked(&self.quarantined).remove(stream);
+        locked(&self.snapshots).remove(stream);
     }
 
     pub(crate) fn set_backlog(&self, bytes: u64) {

@@ -14,9 +14,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use comfyd_engine::StreamId;
 use comfyd_engine::journal::entry::{ENTRY_OVERHEAD, Entry};
 use comfyd_engine::journal::frame::{HEADER_LEN, MAX_PAYLOAD, RECORD_LEN};
+use comfyd_engine::{RunId, StreamId};
+use tokio::sync::oneshot;
 
 pub(crate) use job::{Carried, Job, LogEnd, Work};
 pub(crate) use tip::Tip;
@@ -97,6 +98,8 @@ impl Journal {
                 Ok(()) => out(Work::Flush { reply }),
                 Err(error) => drop(reply.send(Err(error))),
             },
+            Job::Remove { runs, reply } => self.remove(runs, reply, out),
+            Job::Rotate => self.rotate(out),
             Job::Tick => {
                 // It is in the health as well.
                 let _ = self.check_name();
@@ -113,6 +116,26 @@ impl Journal {
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
+        }
+    }
+
+    /// Lets go of runs: what they have in the journal does not count from now on.
+    fn remove(&mut self, runs: Vec<RunId>, reply: oneshot::Sender<Result<(), AppendError>>, out: &mut dyn FnMut(Work)) {
+        let ready = match self.shared.read_only() {
+            Some(why) => Err(AppendError::ReadOnly { why }),
+            // Nothing of them may come to the scribe later.
+            None => self.check_name().and_then(|()| Ok(self.settle(out)?)),
+        };
+        match ready {
+            Ok(()) => {
+                let in_newest = self.log.as_ref().is_some_and(|log| log.len() > HEADER_LEN as u64);
+                for run in &runs {
+                    self.tips.remove(&StreamId::Run(*run));
+                }
+                out(Work::Remove { runs, in_newest, reply });
+            }
+            // The caller may have given up.
+            Err(error) => drop(reply.send(Err(error))),
         }
     }
 

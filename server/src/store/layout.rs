@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use comfyd_engine::StreamId;
+use comfyd_engine::{RunId, StreamId};
 
 /// The log of a stream.
 pub(crate) const EVENTS: &str = "events.log";
@@ -65,6 +65,16 @@ impl Layout {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
+    }
+
+    /// The marks of removed runs.
+    pub(crate) fn removed(&self) -> PathBuf {
+        self.root.join("removed")
+    }
+
+    /// There if a run was removed: then nothing else of it counts.
+    pub(crate) fn mark(&self, run: RunId) -> PathBuf {
+        self.removed().join(run.to_string())
     }
 
     pub(crate) fn runs(&self) -> PathBuf {

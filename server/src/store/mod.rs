@@ -11,6 +11,7 @@ mod disk;
 mod distrust;
 mod drive;
 mod file_store;
+mod graves;
 mod guard;
 mod health;
 mod journal;

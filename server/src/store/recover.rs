@@ -106,6 +106,7 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<Found, OpenError> {
     let (disk, layout) = (&*shared.disk, &shared.layout);
     let age = guard::check_format(disk, layout)?;
     guard::furnish(disk, layout)?;
+    shared.graves.found(disk, layout).map_err(at(&layout.removed()))?;
     // The room it keeps may be needed here; the journal sets it aside again.
     match disk.remove(&layout.reserve()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&layout.reserve())(error)),
@@ -119,6 +120,7 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<Found, OpenError> {
     let (streams, tips) = judge::judge(shared, &completer)?;
     let (journal, log) = renew(shared, replay)?;
     if log.is_some() {
+        shared.graves.journal_renewed();
         distrust::forget(disk, layout).map_err(at(layout.root()))?;
     }
     if age == Age::New && log.is_some() {

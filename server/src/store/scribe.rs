@@ -4,6 +4,7 @@
 //! their streams' logs, oldest first; a snapshot is written when the log ends at its record or ended there before.
 //! Absent: threads (`drive`), and any way back to the journal.
 
+mod remove;
 mod settle;
 mod trail;
 
@@ -38,6 +39,8 @@ pub(crate) struct Scribe {
     backlog: VecDeque<Carried>,
     /// Journal files that get no more records, oldest first.
     rotated: VecDeque<PathBuf>,
+    /// How many there have been.
+    rotations: u64,
     strikes: u32,
     distrust: Distrust,
 }
@@ -72,6 +75,7 @@ impl Scribe {
             dirty: Dirty::default(),
             backlog: VecDeque::new(),
             rotated: VecDeque::new(),
+            rotations: 0,
             strikes: 0,
             distrust: Distrust::new(Writer::Scribe),
         }
@@ -97,7 +101,15 @@ impl Scribe {
                     self.snapshot(&stream, &wanted);
                 }
             }
-            Work::Rotated(path) => self.rotated.push_back(path),
+            Work::Rotated(path) => {
+                self.rotated.push_back(path);
+                self.rotations += 1;
+            }
+            Work::Remove { runs, in_newest, reply } => {
+                let answer = self.remove(&runs, in_newest);
+                // The caller may have given up.
+                let _ = reply.send(answer);
+            }
             Work::End { stream, reply } => {
                 self.drain();
                 let mine = self.backlog.iter().filter(|record| record.stream == stream);

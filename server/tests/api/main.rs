@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod content;
+mod delete;
 mod guard;
 mod plan;
 mod socket;

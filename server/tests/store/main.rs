@@ -8,5 +8,6 @@ mod many;
 mod model;
 mod reads;
 mod refusals;
+mod removal;
 mod support;
 mod unsynced;

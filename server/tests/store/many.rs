@@ -42,6 +42,9 @@ impl Disk for Counting {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)
     }
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        self.disk.remove_tree(dir)
+    }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.disk.list(dir)
     }

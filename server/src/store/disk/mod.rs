@@ -96,6 +96,12 @@ pub trait Disk: Debug + Send + Sync {
     /// There is none, or the system refuses.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a directory with everything below it; links are removed, not followed. One that is not there is fine.
+    ///
+    /// # Errors
+    /// The system refuses; a part may be gone then.
+    fn remove_tree(&self, dir: &Path) -> io::Result<()>;
+
     /// The names in a directory, sorted; none if it does not exist.
     ///
     /// # Errors

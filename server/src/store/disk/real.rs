@@ -114,6 +114,24 @@ impl Disk for RealDisk {
         std::fs::remove_file(path)
     }
 
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            // The type of the entry itself: a link to a directory is no directory.
+            if entry.file_type()?.is_dir() {
+                self.remove_tree(&entry.path())?;
+            } else {
+                self.remove(&entry.path())?;
+            }
+        }
+        crash_point("rmdir");
+        std::fs::remove_dir(dir)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use comfyd_engine::{Seq, StreamId};
+use comfyd_engine::{RunId, Seq, StreamId};
 use tokio::sync::oneshot;
 
 use crate::store::health::Wanted;
@@ -37,6 +37,10 @@ pub(crate) enum Job {
     End { stream: StreamId, reply: oneshot::Sender<Result<Option<LogEnd>, FlushError>> },
     /// Make everything durable, in the streams' logs too.
     Flush { reply: oneshot::Sender<Result<(), FlushError>> },
+    /// Remove runs that take no more records.
+    Remove { runs: Vec<RunId>, reply: oneshot::Sender<Result<(), AppendError>> },
+    /// Go on in a new file, and remove the old one as soon as may be.
+    Rotate,
     /// Time has passed.
     Tick,
     /// As flush, and leave an empty journal.
@@ -54,6 +58,8 @@ pub(crate) enum Work {
     Rotated(PathBuf),
     /// As [`Job::End`].
     End { stream: StreamId, reply: oneshot::Sender<Result<Option<LogEnd>, FlushError>> },
+    /// As [`Job::Remove`]; tells whether the journal's newest file has records.
+    Remove { runs: Vec<RunId>, in_newest: bool, reply: oneshot::Sender<Result<(), AppendError>> },
     /// Make everything durable and tidy up.
     Flush { reply: oneshot::Sender<Result<(), FlushError>> },
     /// Time has passed.

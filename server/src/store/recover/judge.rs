@@ -33,6 +33,7 @@ pub(super) fn judge(shared: &Shared, completer: &Completer) -> Result<Judged, Op
     };
     list("run", &shared.layout.runs())?;
     list("instance", &shared.layout.instances())?;
+    names.retain(|stream| !shared.graves.hold(stream));
     let mut streams = Vec::new();
     let mut tips = BTreeMap::new();
     for stream in names {

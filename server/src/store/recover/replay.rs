@@ -90,7 +90,8 @@ impl Replay {
         let durable =
             if completer.distrusted() { put_synced(&*shared.disk, &path, &bytes) } else { shared.disk.sync_file(&path) };
         durable.map_err(at(&path))?;
-        for (stream, records) in entries {
+        // What the journal holds of a removed run does not count.
+        for (stream, records) in entries.into_iter().filter(|(stream, _)| !shared.graves.hold(stream)) {
             completer.complete(&stream, &records)?;
         }
         self.next = found.prefix.last + 1;

@@ -113,5 +113,6 @@ impl Scribe {
             }
             self.rotated.pop_front();
         }
+        self.shared.graves.journal_collected(self.rotations);
     }
 }

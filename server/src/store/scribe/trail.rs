@@ -89,6 +89,14 @@ impl Trails {
         Ok(mark.map(|&(seq, log_len, crc)| SnapshotHead { seq, log_len, chain: chain_text(crc) }))
     }
 
+    /// Forgets a log that is being removed.
+    pub(super) fn forget(&mut self, stream: &StreamId) {
+        if let Some(trail) = self.known.remove(stream) {
+            self.uses.remove(&trail.used);
+            self.open.remove(&trail.used);
+        }
+    }
+
     /// The log of a stream, if it is known.
     pub(super) fn log(&mut self, stream: &StreamId) -> Option<&mut LogFile> {
         self.known.get_mut(stream).map(|trail| &mut trail.log)

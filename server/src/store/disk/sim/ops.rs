@@ -124,6 +124,21 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        let below: Vec<PathBuf> = {
+            let state = self.state();
+            let paths = state.names.range(dir.to_owned()..).map(|(path, _)| path.clone());
+            paths.take_while(|path| path.starts_with(dir)).collect()
+        };
+        // What lies deepest goes first.
+        for path in below.into_iter().rev() {
+            let mut state = self.state();
+            state.step("remove", &path)?;
+            state.change(Change { dir: parent(&path).to_owned(), gone: Some(path), come: None });
+        }
+        Ok(())
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
         let below = state.names.range(dir.to_owned()..).map(|(path, _)| path).take_while(|path| path.starts_with(dir));

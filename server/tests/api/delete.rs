@@ -1,0 +1,55 @@
+//! Removing runs over HTTP.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::support::{House, Reply, asking};
+
+async fn delete(house: &House, run: &str) -> Reply {
+    house.ask(asking("DELETE", &format!("/api/v1/runs/{run}")).body(Body::empty()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_goes_with_everything_that_it_has() {
+    let house = House::new(50.0).await;
+    let (run, other) = (house.run("01_simple_save").await, house.run("01_simple_save").await);
+    house.ended(&run).await;
+    let view = house.ended(&other).await;
+    let folder = house.dir.path().join("data/runs").join(&run);
+    assert!(folder.join("outputs").is_dir());
+    let mut changes = house.running.app.changes();
+    let reply = delete(&house, &run).await;
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({ "success": true, "deleted": run })));
+    for path in ["", "/log", "/outputs", "/at/1", "/outputs/1/content"] {
+        assert_eq!(house.get(&format!("/api/v1/runs/{run}{path}")).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(delete(&house, &run).await.status, StatusCode::NOT_FOUND);
+    let told = async { while changes.recv().await != Ok(comfyd_server::app::Change::Deleted(run.parse().expect("an id"))) {} };
+    tokio::time::timeout(std::time::Duration::from_mins(1), told).await.expect("the list is told");
+    let listed = house.get("/api/v1/runs").await.json();
+    assert_eq!((&listed["total"], &listed["runs"][0]["run_id"]), (&json!(1), &json!(other)));
+    assert_eq!(house.get(&format!("/api/v1/runs/{other}")).await.json(), view, "the other is as it was");
+    let name = view["workflow_id"].as_str().expect("a name");
+    assert_eq!(delete(&house, name).await.json()["deleted"], json!(other), "either name will do");
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_stays() {
+    let house = House::new(0.05).await;
+    let run = house.run("20_custom_slow_previews").await;
+    let refused = delete(&house, &run).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert_eq!((&refused.json()["code"], &refused.json()["success"]), (&json!("not_settled"), &json!(false)));
+    assert_eq!(house.get(&format!("/api/v1/runs/{run}")).await.status, StatusCode::OK);
+    assert_eq!(house.post(&format!("/api/v1/runs/{run}/cancel"), &json!({})).await.status, StatusCode::ACCEPTED);
+    house.ended(&run).await;
+    assert_eq!(delete(&house, &run).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_cannot_go() {
+    let house = House::new(50.0).await;
+    let reply = delete(&house, "0193a1b2-0000-7000-8000-000000000001").await;
+    assert_eq!((reply.status, &reply.json()["code"]), (StatusCode::NOT_FOUND, &json!("unknown_run")));
+}
