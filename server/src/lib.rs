@@ -16,6 +16,7 @@ mod keeper;
 pub mod live;
 mod offload;
 mod outputs;
+pub mod patch;
 pub mod problem;
 pub mod server;
 pub mod store;

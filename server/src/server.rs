@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Secret, Security};
+use crate::api::{self, Bounds, Secret, Security};
 use crate::app::App;
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
@@ -50,6 +50,8 @@ pub struct ServeOptions {
     pub poll: Duration,
     /// New runs are refused below this much free disk space, in bytes.
     pub min_free: u64,
+    /// How many clients may be connected.
+    pub bounds: Bounds,
 }
 
 impl ServeOptions {
@@ -67,6 +69,7 @@ impl ServeOptions {
             limits: Limits::default(),
             poll: Duration::from_secs(2),
             min_free: 512 << 20,
+            bounds: Bounds::default(),
         }
     }
 }
@@ -205,7 +208,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         .map_err(|source| StartError::Write { path: server_json.clone(), source })?;
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
     let security = Security { token: Secret::new(token.clone()), allowed_hosts: options.allowed_hosts, port: addr.port() };
-    let router = api::router(assembled.app.clone(), security);
+    let router = api::router_within(assembled.app.clone(), security, options.bounds);
     let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
     let (work, gone) = (tokio::spawn(assembled.core.run(core_stop.clone())), stop.clone());
     let core = tokio::spawn(async move {
@@ -217,7 +220,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         }
         ended
     });
-    let api = tokio::spawn(api::serve(listener, router, stop.clone()));
+    let api = tokio::spawn(api::serve_within(listener, router, stop.clone(), options.bounds));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
     Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json })
 }

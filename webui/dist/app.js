@@ -1,4 +1,4 @@
-// The page: a list of runs and one run, both live. The server sends whole states; this shows them.
+// The page: a list of runs and one run, both live. The server sends a state and then merge patches; this shows them.
 // Text from outside goes through textContent only. Elements are kept and changed in place, so that nothing moves when nothing changed.
 'use strict';
 
@@ -60,8 +60,26 @@ function clock(ms) {
   return (seconds >= 3600 ? [Math.floor(seconds / 3600), ...parts] : parts).join(':');
 }
 
+/** A value after a JSON merge patch (RFC 7396). The objects have no prototype, because names in them come from outside. */
+function merged(value, patch) {
+  if (patch === null || typeof patch !== 'object' || Array.isArray(patch)) return patch;
+  const known = value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};
+  const result = Object.assign(Object.create(null), known);
+  for (const [key, change] of Object.entries(patch)) {
+    if (change === null) delete result[key];
+    else result[key] = merged(result[key], change);
+  }
+  return result;
+}
+
+/** The run of a live state: nodes and outputs, which are keyed there so that patches can name them, as lists. */
+function listed(live) {
+  const nodes = Object.values(live.nodes).sort((a, b) => a.index - b.index);
+  return { ...live, nodes, outputs: Object.values(live.outputs).sort((a, b) => a.n - b.n) };
+}
+
 function bytes(size) {
-  if (size === null) return '';
+  if (size === undefined) return '';
   const unit = size >= 1e9 ? [1e9, 'GB'] : size >= 1e6 ? [1e6, 'MB'] : size >= 1e3 ? [1e3, 'kB'] : [1, 'B'];
   return `${(size / unit[0]).toFixed(unit[0] === 1 ? 0 : 1)} ${unit[1]}`;
 }
@@ -144,6 +162,10 @@ function followList() {
       runs.set(run.run_id, run);
       drawList();
     },
+    deleted: ({ run_id: gone }) => {
+      runs.delete(gone);
+      drawList();
+    },
   }, (state) => setText($('link'), state === 'live' ? '● live' : '○ connection lost, reconnecting …'));
 }
 
@@ -172,16 +194,25 @@ function select(id) {
   const path = `/api/v1/runs/${encodeURIComponent(id)}`;
   $('json').href = path;
   $('log').href = `${path}/log`;
+  let live = null;
+  const news = (newest) => {
+    live = newest;
+    view = listed(live);
+    paint();
+  };
   stopFollowing = follow(`${path}/events`, path, {
     state: (newest) => {
-      view = newest;
       if (restoring && !newest.timing.end_time) {
         setText($('restored'), `⏮️ Restored ComfyUI workflow: ${newest.workflow_name}. Progress: ${newest.progress.progress_percent}%`);
         show($('restored'), true);
       }
       restoring = false;
       if (newest.timing.end_time) show($('restored'), false);
-      paint();
+      news(newest);
+    },
+    patch: (patch) => {
+      news(merged(live, patch));
+      if (live.timing.end_time) show($('restored'), false);
     },
     preview: ({ url }) => {
       $('preview').src = url;
@@ -203,7 +234,7 @@ function paint() {
 function headline(run) {
   if (run.stopping) return 'Stopping …';
   const place = run.progress.queue_position;
-  if (run.status === 'queued' && place !== null) return `Workflow queued at position ${place}`;
+  if (run.status === 'queued' && place !== undefined) return `Workflow queued at position ${place}`;
   if (run.status === 'executing' && run.progress.current_node) return `${run.progress.current_node} (${run.progress.current_node_id})`;
   if (run.status === 'completed') return run.outputs.length ? 'Outputs are stored' : 'Completed without outputs';
   return PHASES[run.phase] || '';
@@ -285,7 +316,7 @@ function outputCard(run, output) {
   const url = `/api/v1/runs/${run.run_id}/outputs/${output.n}/content`;
   const name = output.filename || output.key;
   const card = make('figure', '');
-  if (output.text !== null) card.append(make('pre', '', output.text));
+  if (output.text !== undefined) card.append(make('pre', '', output.text));
   const kind = output.local_name && SHOWN.test(output.media_type || '') ? output.media_type.split('/')[0] : '';
   if (kind) {
     const media = make({ image: 'img', video: 'video', audio: 'audio' }[kind], '');
@@ -302,7 +333,7 @@ function outputCard(run, output) {
     caption.append(link);
   } else if (output.problem) {
     caption.append(make('span', 'problem-text', `⚠ ${output.problem}`));
-  } else if (output.text === null) {
+  } else if (output.text === undefined) {
     caption.append(make('span', 'muted', 'being fetched …'));
   }
   card.append(caption);

@@ -1,26 +1,31 @@
 //! All runs as a stream of events, for lists.
 //!
-//! Events: `list` (the newest runs), then `run` for each that changes and `deleted` for each that goes. Invariants: endings, new phases and new outputs come at once, mere progress at
-//! most twice a second a run; a reader that fell behind gets the list again.
+//! Events: `list` (the newest runs), then `run` for each that changes and `deleted` for each that goes; their `id` is `<boot>:<counter>`, and who comes
+//! back with one gets only what changed since. Invariants: endings, new phases and new outputs come at once, mere progress at most twice a second a
+//! run; who falls too far behind is told `resync` and let go, and gets the list by coming back.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::convert::Infallible;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::response::sse::Event;
-use comfyd_engine::RunId;
+use bytes::Bytes;
+use comfyd_engine::{RunId, Status};
 use serde_json::json;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::follow::{EVERY_MS, RETRY, sleep_until, stream};
+use super::board::{Board, Next, Noted};
+use super::hub::{EVERY_MS, sleep_until};
 use super::limits::StreamPlace;
 use super::routes::Ctx;
 use super::serve::{Closing, Peer};
+use super::sse;
 use crate::app::{App, Change, Filter};
 use crate::live::Summary;
 use crate::problem::Problem;
@@ -30,127 +35,200 @@ const LISTED: usize = 200;
 
 /// Streams what changes over all runs.
 ///
-/// Events: `list` with the newest runs, then `run` with the summary of each that changes.
+/// Events: `list` with the newest runs, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
+/// reader that it missed too much: it is let go, and gets the list by coming back.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",
+    params(("last-event-id" = Option<String>, Header, description = "The id that was seen last: only what changed since is told.")),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 pub(super) async fn all(
     State(ctx): State<Ctx>,
+    headers: HeaderMap,
     closing: Option<Extension<Closing>>,
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, Problem> {
     let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
-    let feed = Feed {
-        changes: ctx.app.changes(),
-        app: ctx.app,
-        sent: BTreeMap::new(),
-        owed: BTreeSet::new(),
-        flush: None,
-        ready: VecDeque::new(),
-        stage: Stage::List,
-        closing,
-        _place: place,
+    let shared = ctx.feed.shared(&ctx.app);
+    let news = shared.news.subscribe();
+    let from = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| shared.board().place_of(id));
+    let (ready, at) = if let Some(number) = from {
+        (None, number)
+    } else {
+        let (list, number) = shared.board().list(|| listed(&ctx.app));
+        (Some(list), number)
     };
-    let events = futures_util::stream::unfold(feed, |mut feed| async move {
-        let event = feed.next().await?;
-        Some((Ok::<_, Infallible>(event), feed))
-    });
-    Ok(stream(events))
+    let beat = Instant::now() + sse::HEARTBEAT;
+    let reader = Reader { shared, news, ready, at, ended: false, beat, closing, _place: place };
+    Ok(sse::answer(futures_util::stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        Some((event, reader))
+    })))
 }
 
-enum Stage {
-    List,
-    Follow,
-    Over,
+fn listed(app: &App) -> String {
+    let runs = app.list(&Filter { limit: LISTED, ..Filter::default() }).runs;
+    json!({ "runs": runs, "limit": LISTED }).to_string()
 }
 
-struct Feed {
-    app: App,
-    changes: broadcast::Receiver<Change>,
-    /// What was last sent of the runs that go on.
-    sent: BTreeMap<RunId, Summary>,
-    /// Runs with progress that waits for `flush`.
-    owed: BTreeSet<RunId>,
-    flush: Option<Instant>,
-    ready: VecDeque<Event>,
-    stage: Stage,
+/// One who watches the list.
+struct Reader {
+    shared: Arc<Shared>,
+    news: watch::Receiver<u64>,
+    ready: Option<Bytes>,
+    /// The number of the last change that was sent.
+    at: u64,
+    ended: bool,
+    /// When a heartbeat is due.
+    beat: Instant,
     closing: Closing,
     _place: StreamPlace,
 }
 
-impl Feed {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            match self.stage {
-                Stage::List => {
-                    self.stage = Stage::Follow;
-                    return Some(self.list());
+impl Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        let event = self.event().await?;
+        self.beat = Instant::now() + sse::HEARTBEAT;
+        Some(event)
+    }
+
+    async fn event(&mut self) -> Option<Bytes> {
+        if let Some(event) = self.ready.take() {
+            return Some(event);
+        }
+        while !self.ended {
+            // Marked as seen before it is looked at, so that nothing falls in between.
+            self.news.borrow_and_update();
+            let next = self.shared.board().after(self.at);
+            match next {
+                Next::Event(event, number) => {
+                    self.at = number;
+                    return Some(event);
                 }
-                Stage::Follow => {
-                    if let Some(event) = self.ready.pop_front() {
-                        return Some(event);
-                    }
-                    self.wait().await;
+                Next::Behind => {
+                    self.ended = true;
+                    return Some(sse::resync("more has changed than is kept; come back for the list"));
                 }
-                Stage::Over => return None,
+                Next::UpToDate => {}
+            }
+            // Every arm only waits: losing one loses nothing.
+            tokio::select! {
+                () = self.closing.closed() => return None,
+                changed = self.news.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.beat) => return Some(sse::heartbeat()),
             }
         }
+        None
+    }
+}
+
+/// The changes of the list, followed from the first time that somebody asks.
+#[derive(Clone, Default)]
+pub(super) struct Feed(Arc<Mutex<Option<Following>>>);
+
+struct Following {
+    shared: Arc<Shared>,
+    _task: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    board: Mutex<Board>,
+    news: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn list(&mut self) -> Event {
-        let runs = self.app.list(&Filter { limit: LISTED, ..Filter::default() }).runs;
-        self.owed.clear();
-        self.flush = None;
-        self.sent = runs.iter().filter(|run| !run.status.is_settled()).map(|run| (run.run_id, run.clone())).collect();
-        Event::default().event("list").retry(RETRY).data(json!({ "runs": runs, "limit": LISTED }).to_string())
+    fn tell(&self, change: Noted) {
+        let number = self.board().tell(change);
+        self.news.send_replace(number);
     }
 
-    async fn wait(&mut self) {
-        // Both receiving and sleeping lose nothing when the other wins.
-        tokio::select! {
-            () = self.closing.closed() => self.stage = Stage::Over,
-            change = self.changes.recv() => match change {
-                Ok(Change::Run(run)) => self.note(run),
-                Ok(Change::Deleted(run)) => self.forget(run),
-                Err(RecvError::Lagged(_)) => self.stage = Stage::List,
-                Err(RecvError::Closed) => self.stage = Stage::Over,
-            },
-            () = sleep_until(self.flush) => {
-                self.flush = None;
-                for run in std::mem::take(&mut self.owed) {
-                    self.push(run);
+    fn forget(&self) {
+        let number = self.board().forget();
+        self.news.send_replace(number);
+    }
+}
+
+impl Feed {
+    fn shared(&self, app: &App) -> Arc<Shared> {
+        let mut following = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let following = following.get_or_insert_with(|| {
+            let board = Board::new(format!("{:x}", app.rng.below(u64::MAX)));
+            let shared = Arc::new(Shared { news: watch::Sender::new(board.newest()), board: Mutex::new(board) });
+            let follower = Follower::new(app.clone(), Arc::clone(&shared));
+            Following { shared, _task: AbortOnDropHandle::new(tokio::spawn(follower.run())) }
+        });
+        Arc::clone(&following.shared)
+    }
+}
+
+/// The task that fills the board.
+struct Follower {
+    app: App,
+    changes: broadcast::Receiver<Change>,
+    /// What was last told of the runs that go on.
+    told: BTreeMap<RunId, Summary>,
+    /// Runs with progress that waits for `flush`.
+    owed: BTreeSet<RunId>,
+    flush: Option<Instant>,
+    shared: Arc<Shared>,
+}
+
+impl Follower {
+    fn new(app: App, shared: Arc<Shared>) -> Self {
+        let changes = app.changes();
+        let going_on = Filter { status: vec![Status::Queued, Status::Executing], limit: usize::MAX, ..Filter::default() };
+        let told = app.list(&going_on).runs.into_iter().map(|run| (run.run_id, run)).collect();
+        Self { app, changes, told, owed: BTreeSet::new(), flush: None, shared }
+    }
+
+    async fn run(mut self) {
+        loop {
+            // Both receiving and sleeping lose nothing when the other wins.
+            tokio::select! {
+                change = self.changes.recv() => match change {
+                    Ok(Change::Run(run)) => self.note(run),
+                    Ok(Change::Deleted(run)) => self.tell(run),
+                    Err(RecvError::Lagged(_)) => self.shared.forget(),
+                    Err(RecvError::Closed) => return,
+                },
+                () = sleep_until(self.flush) => {
+                    self.flush = None;
+                    for run in std::mem::take(&mut self.owed) {
+                        self.tell(run);
+                    }
                 }
             }
         }
     }
 
     fn note(&mut self, run: RunId) {
-        let Some(new) = self.app.live.summary(run) else { return };
-        match self.sent.get(&run) {
-            Some(old) if *old == new => {}
-            Some(old) if only_counts(old, &new) => {
+        match (self.told.get(&run), self.app.live.summary(run)) {
+            (Some(old), Some(new)) if *old == new => {}
+            (Some(old), Some(new)) if only_counts(old, &new) => {
                 self.owed.insert(run);
                 self.flush.get_or_insert_with(|| Instant::now() + Duration::from_millis(EVERY_MS));
             }
-            Some(_) | None => self.push(run),
+            (Some(_) | None, _) => self.tell(run),
         }
     }
 
-    fn forget(&mut self, run: RunId) {
+    fn tell(&mut self, run: RunId) {
         self.owed.remove(&run);
-        self.sent.remove(&run);
-        self.ready.push_back(Event::default().event("deleted").data(json!({ "run_id": run }).to_string()));
-    }
-
-    fn push(&mut self, run: RunId) {
-        let Some(summary) = self.app.live.summary(run) else { return };
-        self.owed.remove(&run);
+        // What is not there is deleted, whatever was said of it last.
+        let Some(summary) = self.app.live.summary(run) else {
+            self.told.remove(&run);
+            self.shared.tell(Noted::Deleted(run));
+            return;
+        };
         if summary.status.is_settled() {
-            self.sent.remove(&run);
+            self.told.remove(&run);
         } else {
-            self.sent.insert(run, summary.clone());
+            self.told.insert(run, summary.clone());
         }
-        self.ready.push_back(Event::default().event("run").data(json!(summary).to_string()));
+        self.shared.tell(Noted::Run(Box::new(summary)));
     }
 }
 

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use comfyd_engine::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
-/// Requests in flight; more means that something is stuck or hostile.
-const REQUESTS: usize = 256;
-/// Streams of events: one or two for each open page.
-const STREAMS: usize = 2000;
-/// Streams of one address: one machine must not take all of them.
-const STREAMS_OF_ONE: usize = 64;
+/// Logs folded at once for readers that come back: each may take a while.
+const FOLDS: usize = 2;
 /// Logins in flight. Anybody may try, so they are counted apart: they cannot take the places of those who have the token.
 const LOGINS: usize = 8;
 /// Uploads by form at once: each may hold its files in memory.
@@ -22,21 +19,61 @@ const UPLOADS: usize = 2;
 /// Wrong tokens a second before guesses are told to wait.
 const WRONG_TOKENS: u32 = 5;
 
+/// How many may be connected, and how slow they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Requests in flight; more means that something is stuck or hostile.
+    pub requests: usize,
+    /// Streams of events at once: one or two for each open page.
+    pub streams: usize,
+    /// Streams of one address: one machine must not take all of them.
+    pub streams_of_one: usize,
+    /// How long a client may take nothing of what is sent to it before its connection is closed.
+    pub stalled: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { requests: 256, streams: 2000, streams_of_one: 64, stalled: Duration::from_mins(1) }
+    }
+}
+
+impl Bounds {
+    /// Connections at once: as many as there may be streams, and room for requests and idle ones.
+    pub(super) fn connections(self) -> usize {
+        self.streams.saturating_add(self.requests.saturating_mul(2)).min(Semaphore::MAX_PERMITS)
+    }
+}
+
 /// The counters of one server.
 #[derive(Clone)]
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
     logins: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    streams_of_one: usize,
     by_peer: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
     uploads: Arc<Semaphore>,
+    folds: Arc<Semaphore>,
 }
 
 impl Limits {
-    pub(super) fn new() -> Self {
-        let of = |count| Arc::new(Semaphore::new(count));
-        let by_peer = Arc::default();
-        Self { requests: of(REQUESTS), logins: of(LOGINS), streams: of(STREAMS), by_peer, uploads: of(UPLOADS) }
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let of = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self {
+            requests: of(bounds.requests),
+            logins: of(LOGINS),
+            streams: of(bounds.streams),
+            streams_of_one: bounds.streams_of_one,
+            by_peer: Arc::default(),
+            uploads: of(UPLOADS),
+            folds: of(FOLDS),
+        }
+    }
+
+    /// Waits for a place to fold a log; nothing if the server is going down.
+    pub(super) async fn fold(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.folds).acquire_owned().await.ok()
     }
 
     /// A place for a request.
@@ -56,7 +93,7 @@ impl Limits {
         if let Some(peer) = peer {
             let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
             let count = by_peer.entry(peer).or_insert(0);
-            if *count >= STREAMS_OF_ONE {
+            if *count >= self.streams_of_one {
                 return Err(busy("event streams of one address are open"));
             }
             *count += 1;
@@ -126,7 +163,7 @@ impl WrongTokens {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Limits, REQUESTS, STREAMS_OF_ONE, WrongTokens};
+    use super::{Bounds, Limits, WrongTokens};
     use comfyd_engine::Timestamp;
 
     #[test]
@@ -140,9 +177,9 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_all_streams() {
-        let limits = Limits::new();
+        let limits = Limits::new(Bounds::default());
         let [one, mapped, other] = ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"].map(|peer| peer.parse::<IpAddr>().ok());
-        let mut held: Vec<_> = (0..STREAMS_OF_ONE).map(|_| limits.stream(one)).collect();
+        let mut held: Vec<_> = (0..Bounds::default().streams_of_one).map(|_| limits.stream(one)).collect();
         assert!(held.iter().all(Result::is_ok));
         for same in [one, mapped] {
             assert_eq!(limits.stream(same).err().expect("it has its share").status, 503);
@@ -156,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_request_beyond_the_limit_is_told_to_come_back() {
-        let limits = Limits::new();
-        let held: Vec<_> = (0..REQUESTS).map(|_| limits.request()).collect();
+        let limits = Limits::new(Bounds::default());
+        let held: Vec<_> = (0..Bounds::default().requests).map(|_| limits.request()).collect();
         assert!(held.iter().all(Result::is_ok));
         assert_eq!(limits.request().expect_err("all places are taken").status, 503);
         drop(held);

@@ -3,6 +3,7 @@
 //! Invariants: every request passes the guard first; GET changes nothing; every answer but files, logs and streams is JSON with `success`.
 //! Absent: what the server does; handlers translate and call [`crate::app::App`].
 
+mod board;
 mod body;
 mod content;
 mod disposition;
@@ -12,6 +13,7 @@ mod follow;
 mod guard;
 mod health;
 mod host;
+mod hub;
 mod limits;
 mod login;
 mod openapi;
@@ -20,17 +22,21 @@ mod page;
 mod plan;
 mod range;
 mod reply;
+mod ring;
 mod routes;
 mod runs;
 mod secret;
 mod serve;
 mod session;
 mod shapes;
+mod sse;
+mod stall;
 mod strict;
 mod upload;
 
 pub use guard::Security;
+pub use limits::Bounds;
 pub use openapi::document;
-pub use routes::{Access, ROUTES, Route, Verb, router};
+pub use routes::{Access, ROUTES, Route, Verb, router, router_within};
 pub use secret::Secret;
-pub use serve::serve;
+pub use serve::{serve, serve_within};

@@ -7,8 +7,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
-use super::limits::Limits;
+use super::hub::Hubs;
+use super::limits::{Bounds, Limits};
 use super::{content, feed, follow, health, login, openapi, outputs, page, plan, runs};
 use crate::app::App;
 use crate::problem::Problem;
@@ -19,6 +21,8 @@ pub(super) struct Ctx {
     pub(super) app: App,
     pub(super) guard: SharedGuard,
     pub(super) limits: Limits,
+    pub(super) hubs: Hubs,
+    pub(super) feed: Feed,
 }
 
 /// Who may ask.
@@ -132,7 +136,18 @@ pub(super) fn access_of(path: Option<&str>) -> Access {
 
 /// The whole API and the page, guarded.
 pub fn router(app: App, security: Security) -> Router {
-    let ctx = Ctx { app, guard: SharedGuard::new(Guard::new(security)), limits: Limits::new() };
+    router_within(app, security, Bounds::default())
+}
+
+/// The same with bounds of the caller's.
+pub fn router_within(app: App, security: Security, bounds: Bounds) -> Router {
+    let ctx = Ctx {
+        app,
+        guard: SharedGuard::new(Guard::new(security)),
+        limits: Limits::new(bounds),
+        hubs: Hubs::default(),
+        feed: Feed::default(),
+    };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.serve)(route.verb.filter())));
     routes
         .fallback(|| async {

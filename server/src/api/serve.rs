@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
-/// Connections at once: as many as there may be streams, and room for requests.
-const CONNECTIONS: usize = 2500;
+use super::limits::Bounds;
+use super::stall::Patient;
+
 /// The longest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
 /// How long a head may take; idle connections are closed after it too.
@@ -48,8 +49,16 @@ impl Closing {
 /// # Errors
 /// None now; accepting goes on after errors, which concern single connections or pass.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    serve_within(listener, router, shutdown, Bounds::default()).await
+}
+
+/// The same with bounds of the caller's.
+///
+/// # Errors
+/// None now, as above.
+pub async fn serve_within(listener: TcpListener, router: Router, shutdown: CancellationToken, bounds: Bounds) -> io::Result<()> {
     let router = router.layer(Extension(Closing(shutdown.clone())));
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(bounds.connections()));
     let mut connections = JoinSet::new();
     loop {
         // Each arm is cancel-safe: a connection that was not accepted stays in the listener's queue.
@@ -68,7 +77,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
                 let router = router.clone();
                 let shutdown = shutdown.clone();
                 connections.spawn(async move {
-                    connection(stream, peer, router, shutdown).await;
+                    connection(Patient::new(stream, bounds.stalled), peer, router, shutdown).await;
                     drop(place);
                 });
             }
@@ -93,7 +102,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
     Ok((stream, Peer(peer.ip()), place))
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: Patient<TcpStream>, peer: Peer, router: Router, shutdown: CancellationToken) {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let mut router = router.clone();

@@ -142,10 +142,12 @@ impl Client {
         self.request(Method::GET, path, None, &[]).await
     }
 
-    /// Asks for events.
-    pub(crate) async fn events(&self, path: &str) -> Result<SseReader, CliError> {
-        let accept = [(header::ACCEPT, "text/event-stream")];
-        let response = self.request(Method::GET, path, None, &accept).await?;
+    /// Asks for events, after the one with this id if there was one.
+    pub(crate) async fn events(&self, path: &str, last: Option<&str>) -> Result<SseReader, CliError> {
+        let accept = (header::ACCEPT, "text/event-stream");
+        let last = last.map(|id| (header::HeaderName::from_static("last-event-id"), id));
+        let headers: Vec<_> = std::iter::once(accept).chain(last).collect();
+        let response = self.request(Method::GET, path, None, &headers).await?;
         Ok(SseReader::new(response.into_body()))
     }
 

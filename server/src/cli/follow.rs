@@ -1,11 +1,11 @@
 //! Follows one run through the server's events, over broken connections and server restarts.
 //!
-//! Invariants: after each connect the whole state comes first, so nothing is missed by a reconnect; the reader is a task of its own, so
-//! that drawing and waiting never interrupt a read.
+//! Invariants: each connect asks for what came after the newest state, and gets that or the whole state, so nothing is missed by a reconnect; the
+//! reader is a task of its own, so that drawing and waiting never interrupt a read.
 
 use std::time::Duration;
 
-use comfyd_engine::Seq;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -14,13 +14,14 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::sse::SseReader;
 use super::wire::RunDoc;
+use crate::patch::{list_shape, merge};
 
 /// News of a run.
 #[derive(Debug)]
 pub(crate) enum News {
     /// Its state.
     State {
-        /// As the server sent it.
+        /// The JSON of the view.
         json: String,
         /// As we read it.
         run: Box<RunDoc>,
@@ -52,7 +53,7 @@ impl Follow {
     pub(crate) fn start(client: Client, run: String, patience: Duration) -> Self {
         let (sender, news) = mpsc::channel(AHEAD);
         let reader = tokio::spawn(async move {
-            let reading = Reader { client, run, patience, news: sender, newest: None };
+            let reading = Reader { client, run, patience, news: sender, newest: None, id: None };
             // A closed channel means that nobody follows any more.
             let _ = reading.run().await;
         });
@@ -81,7 +82,10 @@ struct Reader {
     run: String,
     patience: Duration,
     news: mpsc::Sender<News>,
-    newest: Option<Seq>,
+    /// The newest state, in the shape that patches are for.
+    newest: Option<Value>,
+    /// The id of the event that made it so.
+    id: Option<String>,
 }
 
 impl Reader {
@@ -94,13 +98,13 @@ impl Reader {
         let mut pause = FIRST;
         let mut silent_since: Option<Instant> = None;
         loop {
-            let why = match self.client.events(&path).await {
+            let why = match self.client.events(&path, self.id.as_deref()).await {
                 Ok(events) => {
-                    let before = self.newest;
+                    let before = self.id.clone();
                     match self.read(events).await? {
                         Ended::Properly => return self.tell(News::End).await,
                         Ended::Broken(why) => {
-                            if self.newest != before {
+                            if self.id != before {
                                 (pause, silent_since) = (FIRST, None);
                             }
                             why
@@ -126,12 +130,16 @@ impl Reader {
         loop {
             match events.next().await {
                 Ok(Some(event)) => match event.name.as_str() {
-                    "state" => match RunDoc::read(&event.data) {
-                        Ok(run) => {
-                            self.newest = Some(run.seq);
-                            self.tell(News::State { json: event.data, run: Box::new(run) }).await?;
+                    "state" | "patch" => match self.change(&event.name, &event.data) {
+                        Ok((json, run)) => {
+                            self.id = event.id;
+                            self.tell(News::State { json, run: Box::new(run) }).await?;
                         }
-                        Err(error) => return Ok(Ended::Broken(format!("a state cannot be read: {error}"))),
+                        Err(error) => {
+                            // What cannot be read must not be built on: the next connect begins anew.
+                            (self.newest, self.id) = (None, None);
+                            return Ok(Ended::Broken(format!("a state cannot be read: {error}")));
+                        }
                     },
                     "end" => return Ok(Ended::Properly),
                     _ => {} // previews are for the page; later kinds are not for this version
@@ -140,6 +148,19 @@ impl Reader {
                 Err(error) => return Ok(Ended::Broken(error.to_string())),
             }
         }
+    }
+
+    /// Takes a whole state or a patch to the newest one; the view as JSON and as we read it.
+    fn change(&mut self, name: &str, data: &str) -> Result<(String, RunDoc), serde_json::Error> {
+        let value: Value = serde_json::from_str(data)?;
+        if name == "patch" {
+            merge(self.newest.get_or_insert(Value::Null), value);
+        } else {
+            self.newest = Some(value);
+        }
+        let json = self.newest.as_ref().map(list_shape).unwrap_or_default().to_string();
+        let run = RunDoc::read(&json)?;
+        Ok((json, run))
     }
 
     fn gave_up(&self, why: &str) -> CliError {

@@ -13,6 +13,8 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// Its data lines.
     pub(crate) data: String,
+    /// Its id, to go on from.
+    pub(crate) id: Option<String>,
 }
 
 /// The most bytes of one event: as large as the largest answer.
@@ -78,7 +80,8 @@ impl Parser {
                 self.event.data.push_str(value);
                 self.event.data.push('\n');
             }
-            _ => {} // comments, `id` and `retry`: a reconnect begins with the whole state, so no place is kept
+            "id" => self.event.id = Some(value.to_owned()),
+            _ => {} // comments, and `retry`: the command line has pauses of its own
         }
     }
 }

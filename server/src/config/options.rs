@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfyd_engine::Limits;
 
 use super::model::Config;
+use crate::api::Bounds;
 use crate::server::ServeOptions;
 
 impl Config {
@@ -23,6 +24,7 @@ impl Config {
             limits: self.engine_limits(),
             poll: Duration::from_millis(self.comfyui_workflow.progress_poll_interval_ms),
             min_free: self.storage.min_free_mib << 20,
+            bounds: self.bounds(),
         }
     }
 
@@ -40,8 +42,16 @@ impl Config {
         if url.contains(':') { format!("http://[{url}]:{port}") } else { format!("http://{url}:{port}") }
     }
 
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            requests: count(self.limits.requests_in_flight),
+            streams: count(self.limits.live_clients),
+            streams_of_one: count(self.limits.live_clients_per_address),
+            ..Bounds::default()
+        }
+    }
+
     fn engine_limits(&self) -> Limits {
-        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Limits {
             max_concurrent: count(self.comfyui_workflow.max_concurrent_workflows),
             submitted_ahead: count(self.limits.submitted_ahead),
@@ -50,4 +60,8 @@ impl Config {
             max_execution_ms: self.comfyui_workflow.max_execution_time_hours * 3_600_000,
         }
     }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

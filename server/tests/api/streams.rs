@@ -2,11 +2,44 @@
 
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use axum::http::StatusCode;
+use axum::routing::get;
+use bytes::Bytes;
+use comfyd_server::api::{Bounds, serve_within};
+use comfyd_server::patch::{list_shape, merge};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{Event, House};
+use crate::support::{Event, Events, House};
+
+/// What a reader makes of an event: the run in its live shape.
+fn shown(before: &Value, event: &Event) -> Value {
+    let mut shown = before.clone();
+    match event.kind.as_str() {
+        "state" => shown = event.data.clone(),
+        "patch" => {
+            assert!(shown.is_object(), "a patch is to a state");
+            merge(&mut shown, event.data.clone());
+        }
+        _ => {} // Previews and the end leave it as it is.
+    }
+    shown
+}
+
+/// The last state that a stream leads to.
+async fn followed(mut events: Events, mut state: Value) -> (Value, Vec<Event>) {
+    let mut all = Vec::new();
+    while let Some(event) = events.next().await {
+        state = shown(&state, &event);
+        all.push(event);
+    }
+    (list_shape(&state), all)
+}
 
 /// All that makes a state more than counting up.
 fn lifecycle(view: &Value) -> Value {
@@ -46,15 +79,23 @@ async fn a_run_is_followed_to_its_end() {
     assert_eq!(kinds.iter().position(|kind| *kind == "end"), Some(kinds.len() - 1), "the end comes last: {kinds:?}");
     assert!(kinds.contains(&"preview"));
 
-    let states: Vec<&(Instant, Event)> = seen.iter().filter(|(_, event)| event.kind == "state").collect();
+    let mut states: Vec<(Instant, Option<u64>, Value)> = Vec::new();
+    for (at, event) in seen.iter().filter(|(_, event)| event.kind == "state" || event.kind == "patch") {
+        let before = states.last().map_or(Value::Null, |(_, _, state)| state.clone());
+        states.push((*at, event.id, shown(&before, event)));
+    }
+    assert_eq!(kinds.iter().filter(|kind| **kind == "state").count(), 1, "after the first only changes are told");
+    for (_, _, state) in &mut states {
+        *state = list_shape(state);
+    }
     let mut progress: Vec<Instant> = Vec::new();
     for pair in states.windows(2) {
-        let [(_, old), (at, new)] = pair else { unreachable!("windows of two") };
-        assert!(new.id >= old.id, "never backwards");
-        assert_eq!(new.id, new.data["seq"].as_u64());
-        let percent = |event: &Event| event.data["progress"]["progress_percent"].as_f64();
+        let [(_, old_id, old), (at, id, new)] = pair else { unreachable!("windows of two") };
+        assert!(id >= old_id, "never backwards");
+        assert_eq!(*id, new["seq"].as_u64());
+        let percent = |state: &Value| state["progress"]["progress_percent"].as_f64();
         assert!(percent(new) >= percent(old));
-        if lifecycle(&old.data) == lifecycle(&new.data) {
+        if lifecycle(old) == lifecycle(new) {
             progress.push(*at);
         }
     }
@@ -63,9 +104,9 @@ async fn a_run_is_followed_to_its_end() {
         // A reader may be woken late for one and in time for the next.
         assert!(pair[1] - pair[0] >= Duration::from_millis(400), "at most twice a second: {:?}", pair[1] - pair[0]);
     }
-    let (_, last) = states.last().expect("a state");
-    assert_eq!((&last.data["status"], last.data["progress"]["progress_percent"].as_f64()), (&json!("completed"), Some(100.0)));
-    assert!(last.data["outputs"].as_array().expect("a list").iter().all(|output| output["downloaded"] == true));
+    let (_, _, last) = states.last().expect("a state");
+    assert_eq!((&last["status"], last["progress"]["progress_percent"].as_f64()), (&json!("completed"), Some(100.0)));
+    assert!(last["outputs"].as_array().expect("a list").iter().all(|output| output["downloaded"] == true));
     let end = &seen.last().expect("an event").1;
     assert_eq!((&end.data["status"], &end.data["run_id"]), (&json!("completed"), &json!(run)));
 
@@ -80,16 +121,16 @@ async fn a_run_is_followed_to_its_end() {
 async fn every_change_of_a_node_is_seen_as_it_comes() {
     let house = House::new(20.0).await;
     let run = house.run("08_sixty_nodes").await;
-    let mut events = house.events(&format!("/api/v1/runs/{run}/events")).await;
-    let mut last = Value::Null;
-    while let Some(event) = events.next().await {
-        if event.kind == "state" {
-            last = event.data;
-        }
-    }
-    assert_eq!(last["status"], "completed", "{last:#}");
-    let view = house.get(&format!("/api/v1/runs/{run}")).await.json();
-    assert_eq!(lifecycle(&last), lifecycle(&view), "the last state is never lost");
+    let path = format!("/api/v1/runs/{run}/events");
+    let (changes, whole) = (house.events(&path).await, house.events(&format!("{path}?patches=false")).await);
+    let ((patched, _), (last, events)) = tokio::join!(followed(changes, Value::Null), followed(whole, Value::Null));
+    assert_eq!(patched["status"], "completed", "{patched:#}");
+    assert!(events.iter().all(|event| event.kind != "patch") && last["nodes"].is_array(), "who wants no patches gets none");
+    let mut view = house.get(&format!("/api/v1/runs/{run}")).await.json();
+    view.as_object_mut().expect("a run").remove("success");
+    assert_eq!(patched, view, "the last state is never lost, and patches lead to all of it");
+    assert_eq!(last, view);
+    assert_eq!(house.get(&format!("{path}?patches=some")).await.json()["code"], "bad_query");
 }
 
 #[tokio::test]
@@ -113,4 +154,129 @@ async fn the_list_is_followed() {
     }
     statuses.dedup();
     assert_eq!(statuses, ["queued", "executing", "completed"]);
+}
+
+#[tokio::test]
+async fn who_comes_back_goes_on_from_there() {
+    let house = House::new(20.0).await;
+    let run = house.run("20_custom_slow_previews").await;
+    let path = format!("/api/v1/runs/{run}/events");
+    // Lost in the middle of the run.
+    let mut events = house.events(&path).await;
+    let mut state = Value::Null;
+    let mut id = None;
+    while state["status"] != "executing" {
+        let event = events.next().await.expect("it runs some time");
+        state = shown(&state, &event);
+        id = event.tag.or(id);
+    }
+    drop(events);
+    let early = state.clone();
+    let (last, all) = followed(house.events_after(&path, id.as_deref()).await, state).await;
+    assert!(all.iter().all(|event| event.kind != "state"), "only what came since");
+    let mut view = house.get(&format!("/api/v1/runs/{run}")).await.json();
+    view.as_object_mut().expect("a run").remove("success");
+    assert_eq!(last, view);
+    // Lost, and back when all is over.
+    let (last, all) = followed(house.events_after(&path, id.as_deref()).await, early).await;
+    assert_eq!(last, view);
+    assert_eq!(all.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), ["patch", "end"]);
+    // An id of nowhere, of the future, of another stream.
+    for unknown in ["0", "999999", "x", "-1", "b:1", ""] {
+        let (last, all) = followed(house.events_after(&path, Some(unknown)).await, Value::Null).await;
+        assert_eq!((all[0].kind.as_str(), last), ("state", view.clone()), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_sleeps_costs_the_others_nothing_and_gets_the_same_end() {
+    let house = House::new(20.0).await;
+    let run = house.run("08_sixty_nodes").await;
+    let path = format!("/api/v1/runs/{run}/events");
+    let mut asleep = house.events(&path).await;
+    let first = asleep.next().await.expect("the present");
+    let mut awake = Vec::new();
+    for _ in 0..50 {
+        awake.push(tokio::spawn(followed(house.events(&path).await, Value::Null)));
+    }
+    let mut view = house.ended(&run).await;
+    view.as_object_mut().expect("a run").remove("success");
+    for reader in awake {
+        let (last, all) = reader.await.expect("a reader");
+        assert_eq!(all.last().map(|event| event.kind.as_str()), Some("end"));
+        assert_eq!(last["status"], "completed");
+    }
+    let (last, all) = followed(asleep, first.data).await;
+    assert_eq!(last["status"], "completed");
+    assert!(all.len() <= 260, "a sleeper is owed no more than is kept: {}", all.len());
+}
+
+#[tokio::test]
+async fn who_takes_nothing_loses_the_connection_and_others_do_not_wait() {
+    struct Gone(Option<tokio::sync::oneshot::Sender<()>>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            // Nobody waits when the test has failed already.
+            let _ = self.0.take().map(|gone| gone.send(()));
+        }
+    }
+    let (sender, gone) = tokio::sync::oneshot::channel();
+    let guard = std::sync::Arc::new(std::sync::Mutex::new(Some(Gone(Some(sender)))));
+    let endless = move || {
+        let held = guard.lock().expect("nothing panicked").take();
+        let pieces = futures_util::stream::unfold(held, |held| async {
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(&[b'.'; 4096])), held))
+        });
+        std::future::ready(Body::from_stream(pieces))
+    };
+    let router = Router::new().route("/endless", get(endless)).route("/small", get(|| async { "here" }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let bounds = Bounds { stalled: Duration::from_millis(300), ..Bounds::default() };
+    let server = tokio::spawn(serve_within(listener, router, stop.clone(), bounds));
+    let ask = async |path: &str| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut stream = socket.connect(address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream
+    };
+    let silent = ask("/endless").await;
+    let mut text = String::new();
+    ask("/small").await.read_to_string(&mut text).await.expect("an answer");
+    assert!(text.ends_with("here"));
+    tokio::time::timeout(Duration::from_mins(1), gone).await.expect("given up in time").expect("dropped");
+    drop(silent);
+    stop.cancel();
+    server.await.expect("no panic").expect("it stops");
+}
+
+#[tokio::test]
+async fn the_list_goes_on_where_a_reader_was() {
+    let house = House::new(50.0).await;
+    let [first, second] = [house.run("06_text").await, house.run("06_text").await];
+    house.ended(&first).await;
+    house.ended(&second).await;
+    let mut events = house.events("/api/v1/events").await;
+    let list = events.next().await.expect("a list");
+    assert_eq!(list.data["runs"].as_array().map(Vec::len), Some(2));
+    drop(events);
+    let third = house.run("06_text").await;
+    house.ended(&third).await;
+    let mut events = house.events_after("/api/v1/events", list.tag.as_deref()).await;
+    let mut summary = Value::Null;
+    while summary["status"] != "completed" {
+        let event = events.next().await.expect("the list never ends");
+        assert_eq!((event.kind.as_str(), &event.data["run_id"]), ("run", &json!(third)), "only what changed since");
+        assert!(event.tag.is_some_and(|tag| {
+            tag.split_once(':').is_some_and(|(boot, _)| list.tag.as_deref().expect("an id").starts_with(boot))
+        }));
+        summary = event.data;
+    }
+    for unknown in ["1:1", "", "17"] {
+        let again = house.events_after("/api/v1/events", Some(unknown)).await.next().await.expect("a list");
+        assert_eq!((again.kind.as_str(), again.data["runs"].as_array().map(Vec::len)), ("list", Some(3)), "{unknown}");
+    }
 }

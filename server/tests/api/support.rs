@@ -125,7 +125,16 @@ impl House {
 
     /// Opens a stream of events.
     pub(crate) async fn events(&self, path: &str) -> Events {
-        let request = asking("GET", path).body(Body::empty()).expect("a request");
+        self.events_after(path, None).await
+    }
+
+    /// Opens a stream of events after the one with this id.
+    pub(crate) async fn events_after(&self, path: &str, last: Option<&str>) -> Events {
+        let mut request = asking("GET", path);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Body::empty()).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("the router answers everything");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -148,6 +157,7 @@ pub(crate) fn workflow(name: &str) -> Value {
 pub(crate) struct Event {
     pub(crate) kind: String,
     pub(crate) id: Option<u64>,
+    pub(crate) tag: Option<String>,
     pub(crate) data: Value,
 }
 
@@ -181,7 +191,8 @@ fn parse(event: &str) -> Option<Event> {
     let data = serde_json::from_str(field("data")?).expect("data is JSON");
     Some(Event {
         kind: field("event").unwrap_or("message").to_owned(),
-        id: field("id").map(|id| id.parse().expect("a number")),
+        id: field("id").and_then(|id| id.parse().ok()),
+        tag: field("id").map(str::to_owned),
         data,
     })
 }
