@@ -8,6 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use again::{Again, Completions, Man, Remove};
+pub(crate) use listing::Runs;
+
+mod again;
+mod listing;
+
 /// Runs ComfyUI workflows, records everything, shows live progress, survives crashes.
 #[derive(Debug, Parser)]
 #[command(name = "comfyd", version, about, max_term_width = 100, disable_help_subcommand = true)]
@@ -35,6 +41,14 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Stop a run
     Cancel(Cancel),
+    /// Run the workflow of an ended run again, as a new run; exit codes as of `run`
+    Retry(Again),
+    /// Send the prompt of a run again whose submission is in doubt; exit codes as of `run`
+    ///
+    /// Only for a run that says so (attention `submit_unknown`): if ComfyUI has the prompt after all, it runs twice.
+    Resubmit(Again),
+    /// Remove ended runs with their logs and outputs
+    Rm(Remove),
     /// List the outputs of a run, or fetch them
     Outputs(Outputs),
     /// Travel in time: show a run as it was at an event or a time
@@ -47,6 +61,12 @@ pub(crate) enum Command {
     Config(Config),
     /// Print the token that the API and the page ask for
     Token(DataDir),
+    /// Print the completion script for a shell
+    ///
+    /// For bash: comfyd completions bash > ~/.local/share/bash-completion/completions/comfyd
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
 }
 
 /// Where the data is.
@@ -206,23 +226,10 @@ pub(crate) struct Patience {
     pub(crate) seconds: u64,
 }
 
-/// `comfyd runs`
-#[derive(Debug, Args)]
-pub(crate) struct Runs {
-    /// Print one JSON object per run
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) limit: usize,
-    #[command(flatten)]
-    pub(crate) door: Door,
-}
-
 /// A run.
 #[derive(Debug, Args)]
 pub(crate) struct One {
-    /// The run's id, or its workflow id
+    /// The run: its id, its workflow id, a unique piece of at least 4 digits from either end of the id, or `last`
     pub(crate) run: String,
     /// Print the state as JSON
     #[arg(long)]
@@ -234,7 +241,7 @@ pub(crate) struct One {
 /// `comfyd watch`
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// The run's id, or its workflow id
+    /// The run: its id, its workflow id, a unique piece of at least 4 digits from either end of the id, or `last`
     pub(crate) run: String,
     /// Print one JSON object per change; the last one is the final state
     #[arg(long)]
@@ -248,7 +255,7 @@ pub(crate) struct Watch {
 /// `comfyd cancel`
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
-    /// The run's id, or its workflow id
+    /// The run: its id, its workflow id, a unique piece of at least 4 digits from either end of the id, or `last`
     pub(crate) run: String,
     /// Also where an old ComfyUI may stop another prompt instead
     #[arg(long)]
@@ -263,8 +270,11 @@ pub(crate) struct Cancel {
 /// `comfyd outputs`
 #[derive(Debug, Args)]
 pub(crate) struct Outputs {
-    /// The run's id, or its workflow id
+    /// The run: its id, its workflow id, a unique piece of at least 4 digits from either end of the id, or `last`
     pub(crate) run: String,
+    /// Only the outputs with these numbers
+    #[arg(value_name = "N")]
+    pub(crate) numbers: Vec<u32>,
     /// Fetch them into this directory; files that are there already are never overwritten
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
@@ -278,7 +288,7 @@ pub(crate) struct Outputs {
 /// `comfyd replay`
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A log file, a run's id or its workflow id
+    /// A log file, or a run: its id, its workflow id, a unique piece of the id, or `last`
     #[arg(value_name = "LOG|RUN")]
     pub(crate) log: String,
     /// Stop after the event with this number
@@ -296,6 +306,9 @@ pub(crate) struct Replay {
     /// Print one line per event
     #[arg(long)]
     pub(crate) events: bool,
+    /// Play it, so many times as fast as it was: 10x, 0.5x
+    #[arg(long, value_name = "10x", value_parser = super::play::speed, conflicts_with = "events")]
+    pub(crate) speed: Option<f64>,
     #[command(flatten)]
     pub(crate) door: Door,
 }
@@ -316,7 +329,7 @@ pub(crate) enum Log {
 /// A log.
 #[derive(Debug, Args)]
 pub(crate) struct LogOf {
-    /// A log file, a run's id or its workflow id
+    /// A log file, or a run: its id, its workflow id, a unique piece of the id, or `last`
     #[arg(value_name = "LOG|RUN")]
     pub(crate) log: String,
     #[command(flatten)]
@@ -329,7 +342,7 @@ pub(crate) struct LogOf {
 /// A log and a new file.
 #[derive(Debug, Args)]
 pub(crate) struct LogTo {
-    /// A log file, a run's id or its workflow id
+    /// A log file, or a run: its id, its workflow id, a unique piece of the id, or `last`
     #[arg(value_name = "LOG|RUN")]
     pub(crate) log: String,
     /// The new file
@@ -350,13 +363,17 @@ impl Command {
             Self::Watch(watch) => watch.json,
             Self::Cancel(cancel) => cancel.json,
             Self::Outputs(outputs) => outputs.json,
+            Self::Retry(again) | Self::Resubmit(again) => again.json,
+            Self::Rm(remove) => remove.json,
             Self::Replay(replay) => replay.json,
             Self::Log(Log::Verify(log) | Log::Cat(log)) => log.json,
             Self::Config(Config::Check(check)) => check.json,
             Self::Log(Log::Salvage(_) | Log::Export(_))
             | Self::Config(Config::Show(_) | Config::Default)
             | Self::Serve(_)
-            | Self::Token(_) => false,
+            | Self::Token(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

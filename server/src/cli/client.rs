@@ -157,6 +157,12 @@ impl Client {
         read_json(&bytes)
     }
 
+    /// Removes something.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let bytes = whole(self.request(Method::DELETE, path, None, &[]).await?).await?;
+        read_json(&bytes)
+    }
+
     async fn request(
         &self,
         method: Method,

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use super::again::{self, Way};
 use super::args::{Cli, Command, DataDir};
 use super::error::{CliError, Exit};
 use super::out::{Form, Out};
-use super::{access, config, demo, handle, log, outputs, replay, run, runs, serve};
+use super::{access, config, demo, handle, log, manual, outputs, replay, run, runs, serve};
 use crate::config::LogFormat;
 
 /// Runs the command that was typed; the exit code says how it ended.
@@ -49,11 +50,16 @@ async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
         Command::Show(args) => done(runs::show(args, out).await),
         Command::Watch(args) => run::watch(args, out).await,
         Command::Cancel(args) => done(runs::cancel(args, out).await),
+        Command::Retry(args) => again::again(Way::Retry, args, out).await,
+        Command::Resubmit(args) => again::again(Way::Resubmit, args, out).await,
+        Command::Rm(args) => done(again::remove(args, out).await),
         Command::Outputs(args) => done(outputs::outputs(args, out).await),
         Command::Replay(args) => done(replay::replay(args, out).await),
         Command::Log(log) => log::log(log, out).await,
         Command::Config(args) => done(config::config(args, out)),
         Command::Token(args) => done(token(args, out)),
+        Command::Completions(args) => done(manual::completions(args, out)),
+        Command::Man(args) => done(manual::man(args, out)),
     }
 }
 

@@ -85,8 +85,11 @@ impl CliError {
 
     /// A file cannot be written.
     pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Self {
-        let hint = "Check the path, its permissions and the free space; a file that exists is never overwritten.";
-        Self::failed("file_unwritable", format!("failed to write {}: {error}", path.display()), hint)
+        let message = format!("failed to write {}: {error}", path.display());
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return Self::usage("file_exists", message, "A file that exists is never overwritten: name another.");
+        }
+        Self::failed("file_unwritable", message, "Check the path, its permissions and the free space.")
     }
 
     /// The program's own contradiction or the system's.

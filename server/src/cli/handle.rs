@@ -185,7 +185,7 @@ pub(crate) fn cannot_start(error: &StartError) -> CliError {
     }
     let (exit, code, hint) = match error {
         StartError::Open(OpenError::Locked { .. }) => {
-            (Exit::Failed, "directory_locked", "Talk to that server, stop it, or name another --data-dir.")
+            (Exit::Usage, "directory_locked", "Talk to that server, stop it, or name another --data-dir.")
         }
         StartError::Open(OpenError::NotPrivate(_)) => {
             (Exit::Failed, "directory_not_private", "It must belong to you and be writable by nobody else: chmod go-w.")

@@ -5,6 +5,7 @@
 //! Absent: rules about runs; those are the server's.
 
 mod access;
+mod again;
 mod args;
 mod client;
 mod config;
@@ -15,8 +16,11 @@ mod follow;
 mod handle;
 mod live;
 mod log;
+mod manual;
+mod names;
 mod out;
 mod outputs;
+mod play;
 mod replay;
 mod run;
 mod runs;

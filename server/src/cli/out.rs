@@ -154,6 +154,15 @@ impl Out {
         let _ = writeln!(io::stderr(), "{}", self.errors.paint(Style::Notice, &format!("{text}")));
     }
 
+    /// Prints lines beside the output.
+    pub(crate) fn aside(self, lines: impl FnOnce(Palette) -> Vec<String>) {
+        let mut stderr = io::stderr();
+        for line in lines(self.errors) {
+            // There is nobody left to tell if standard error is closed.
+            let _ = writeln!(stderr, "{}", text::escaped(&line));
+        }
+    }
+
     /// Prints an error: `error[code]: message` and what to do, or JSON.
     pub(crate) fn error(self, error: &CliError) {
         if error.exit == Exit::OutputClosed {

@@ -21,14 +21,24 @@ use super::wire::{OutputDoc, RunDoc};
 /// `comfyd outputs`
 pub(crate) async fn outputs(args: &args::Outputs, out: Out) -> Result<(), CliError> {
     let door = Door::open(&args.door).await?;
-    let run = super::runs::read(door.client(), &args.run).await?.1;
-    let fetched = match &args.to {
-        Some(to) => fetch_all(door.client(), &run, to).await,
-        None => Ok(vec![]),
-    };
-    let listed = fetched.and_then(|fetched| list(&run, door.client().directory(), &fetched, out));
+    let listed = list_wanted(&door, args, out).await;
     door.close(out).await;
     listed
+}
+
+async fn list_wanted(door: &Door, args: &args::Outputs, out: Out) -> Result<(), CliError> {
+    let name = super::names::resolve(door.client(), &args.run).await?;
+    let mut run = super::runs::read(door.client(), &name).await?.1;
+    if let Some(n) = args.numbers.iter().find(|n| run.outputs.iter().all(|output| output.n != **n)) {
+        let message = format!("run {name} has no output {n}");
+        return Err(CliError::usage("no_such_output", message, "Leave the numbers out to list them all."));
+    }
+    run.outputs.retain(|output| args.numbers.is_empty() || args.numbers.contains(&output.n));
+    let fetched = match &args.to {
+        Some(to) => fetch_all(door.client(), &run, to).await?,
+        None => vec![],
+    };
+    list(&run, door.client().directory(), &fetched, out)
 }
 
 /// Prints the outputs with the place of each on this machine.

@@ -15,7 +15,7 @@ use super::live::{Moment, Size, draw};
 use super::out::{Form, Out};
 use super::text::{clean, fit};
 use super::wire::RunDoc;
-use super::{access, outputs, runs, time};
+use super::{access, names, outputs, play, runs, time};
 use crate::store::tools;
 
 /// The size of a drawing that no terminal limits.
@@ -61,7 +61,7 @@ impl Source {
     }
 
     async fn fetch(run: &str, client: &Client) -> Result<Self, CliError> {
-        let id = runs::read(client, run).await?.1.run_id;
+        let id = runs::read(client, &names::resolve(client, run).await?).await?.1.run_id;
         let bytes = client.get_bytes(&format!("{}/log?raw=1", runs::path_of(&id)?)).await?;
         // The directory bears the run's name, as in a data directory.
         let dir = std::env::temp_dir().join(format!("comfyd-{}-{}", std::process::id(), time::now().0));
@@ -77,6 +77,9 @@ impl Source {
 
     fn stored(run: &str, data: &Path) -> Result<Self, CliError> {
         let runs = data.join("runs");
+        let known = std::fs::read_dir(&runs).into_iter().flatten();
+        let ids = known.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|id| id.parse::<RunId>().is_ok());
+        let run = &names::among(run, ids.collect())?;
         let direct = runs.join(run).join("events.log");
         let plain = runs::path_of(run).is_ok();
         if plain && direct.is_file() {
@@ -88,7 +91,7 @@ impl Source {
             let entries = std::fs::read_dir(&runs).ok()?;
             let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|id| id.ends_with(ending));
             let logs = ids.map(|id| runs.join(id).join("events.log"));
-            logs.into_iter().find(|log| first_view(log).is_some_and(|view| view.workflow_id == run))
+            logs.into_iter().find(|log| first_view(log).is_some_and(|view| view.workflow_id == *run))
         });
         named.map(|path| Self { path, _fetched: None }).ok_or_else(|| {
             let message = format!("`{}` is neither a log file nor a run in {}", clean(run), data.display());
@@ -117,35 +120,43 @@ fn first_view(log: &Path) -> Option<RunView> {
 pub(crate) struct Fold {
     /// The run; none if the log holds no record, or not of a run.
     pub(crate) run: Option<Run>,
+    log: PathBuf,
+    id: Option<RunId>,
 }
 
 impl Fold {
     /// Folds as long as `wanted` says so of a record's place and time.
     pub(crate) fn of(log: &Path, wanted: impl Fn(Seq, Timestamp) -> bool) -> Result<Self, CliError> {
-        let mut fold = Self { run: None };
+        let mut fold = Self::empty(log);
         let mut outbox = Outbox::muted();
-        let mut id = None;
         for record in tools::records(log).map_err(|error| CliError::unreadable(log, &error))? {
             let (at, event) = read(record.seq, &record.payload)?;
             if !wanted(record.seq, at) {
                 break;
             }
-            let Some(event) = event else {
-                if let Some(run) = &mut fold.run {
-                    run.skip(record.seq);
-                }
-                continue;
-            };
-            let run = *id.get_or_insert_with(|| run_of(log));
-            fold.apply(run, &Recorded { seq: record.seq, at, event }, &mut outbox)?;
+            fold.take(record.seq, at, event, &mut outbox)?;
         }
         Ok(fold)
     }
 
-    fn apply(&mut self, id: RunId, recorded: &Recorded<RunEvent>, outbox: &mut Outbox) -> Result<(), CliError> {
+    /// Nothing of this log yet.
+    pub(crate) fn empty(log: &Path) -> Self {
+        Self { run: None, log: log.to_owned(), id: None }
+    }
+
+    /// Folds one record more; none for one of a kind that is not known and may be skipped.
+    pub(crate) fn take(&mut self, seq: Seq, at: Timestamp, event: Option<RunEvent>, outbox: &mut Outbox) -> Result<(), CliError> {
+        let Some(event) = event else {
+            if let Some(run) = &mut self.run {
+                run.skip(seq);
+            }
+            return Ok(());
+        };
+        let id = *self.id.get_or_insert_with(|| run_of(&self.log));
+        let recorded = Recorded { seq, at, event };
         let done = match &mut self.run {
-            Some(run) => run.apply(recorded, outbox),
-            None => Run::created(id, recorded).map(|run| self.run = Some(run)),
+            Some(run) => run.apply(&recorded, outbox),
+            None => Run::created(id, &recorded).map(|run| self.run = Some(run)),
         };
         done.map_err(|error| {
             let hint = "The log was written by another version, or it is not the log of a run.";
@@ -183,6 +194,9 @@ pub(crate) async fn replay(args: &args::Replay, out: Out) -> Result<(), CliError
     let until = args.until.as_deref().map(until).transpose()?;
     let source = Source::find(&args.log, &args.door).await?;
     let wanted = |seq: Seq, at: Timestamp| args.at.is_none_or(|last| seq.0 <= last) && until.is_none_or(|last| at <= last);
+    if let Some(speed) = args.speed {
+        return play::play(&source.path, wanted, speed, out).await;
+    }
     if args.events {
         return events(&source.path, wanted, out);
     }

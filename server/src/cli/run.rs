@@ -14,7 +14,7 @@ use super::out::{Form, Out};
 use super::signals::Signals;
 use super::submit::{self, Created};
 use super::wire::RunDoc;
-use super::{access, outputs, runs};
+use super::{access, names, outputs, runs};
 
 /// How often the picture moves without news, so that estimates count down.
 const TICK: Duration = Duration::from_millis(250);
@@ -59,8 +59,8 @@ pub(crate) async fn run(args: &args::Run, out: Out) -> Result<Exit, CliError> {
         std::fs::create_dir_all(dir).map_err(|error| CliError::unwritable(dir, &error))?;
     }
     let door = Door::open_with(&args.door, &roots).await?;
-    let created = match wish.send(door.client()).await {
-        Ok(created) => created,
+    let (created, refused) = match send(&wish, &door, !args.detach).await {
+        Ok(sent) => sent,
         Err(error) => {
             door.close(out).await;
             return Err(error);
@@ -70,23 +70,34 @@ pub(crate) async fn run(args: &args::Run, out: Out) -> Result<Exit, CliError> {
     if args.detach {
         return detach(door, &created, patience, out).await;
     }
-    let fetch_to = output_dir.filter(|_| remote);
+    let fetch_to = output_dir.filter(|_| remote || refused);
     let exit = follow_to_exit(&door, &created.run_id, patience, fetch_to, out).await;
     finish(door, exit, out).await
+}
+
+/// Sends the wish; the second is whether the server may not write to the output directory, so that this process must.
+async fn send(wish: &submit::Wish, door: &Door, can_fetch: bool) -> Result<(Created, bool), CliError> {
+    match wish.send(door.client()).await {
+        // A refusal made nothing, so that the wish can be sent again.
+        Err(error) if can_fetch && error.code == "output_dir_not_allowed" => {
+            wish.without_output_dir().send(door.client()).await.map(|created| (created, true))
+        }
+        sent => sent.map(|created| (created, false)),
+    }
 }
 
 /// `comfyd watch`
 pub(crate) async fn watch(args: &args::Watch, out: Out) -> Result<Exit, CliError> {
     let door = Door::open(&args.door).await?;
-    let exit = match runs::path_of(&args.run) {
-        Ok(_) => follow_to_exit(&door, &args.run, Duration::from_secs(args.patience.seconds), None, out).await,
+    let exit = match names::resolve(door.client(), &args.run).await {
+        Ok(run) => follow_to_exit(&door, &run, Duration::from_secs(args.patience.seconds), None, out).await,
         Err(error) => Err(error),
     };
     finish(door, exit, out).await
 }
 
-/// A server of this process goes on for its other clients, unless the user wants to leave.
-async fn finish(door: Door, exit: Result<Exit, CliError>, out: Out) -> Result<Exit, CliError> {
+/// Lets go of the server; one of this process goes on for its other clients, unless the user wants to leave.
+pub(crate) async fn finish(door: Door, exit: Result<Exit, CliError>, out: Out) -> Result<Exit, CliError> {
     match &exit {
         Err(error) if error.exit == Exit::OutputClosed => door.leave().await,
         Ok(_) | Err(_) => door.close(out).await,
@@ -94,7 +105,8 @@ async fn finish(door: Door, exit: Result<Exit, CliError>, out: Out) -> Result<Ex
     exit
 }
 
-async fn detach(door: Door, created: &Created, patience: Duration, out: Out) -> Result<Exit, CliError> {
+/// Names a run that nobody follows; a server of this process first hands it over.
+pub(crate) async fn detach(door: Door, created: &Created, patience: Duration, out: Out) -> Result<Exit, CliError> {
     let told = match out.form() {
         Form::Json => out.line(serde_json::json!({"run_id": created.run_id, "workflow_id": created.workflow_id})),
         Form::Human => out.line(&created.run_id),
@@ -145,7 +157,7 @@ pub(crate) async fn follow_to_exit(
                 None => vec![],
             };
             if out.form() == Form::Human {
-                runs::failure(&run, out)?;
+                out.aside(|palette| runs::failure_lines(&run, palette));
                 outputs::list(&run, door.client().directory(), &fetched, out)?;
             }
             Ok(exit_of(run.status))

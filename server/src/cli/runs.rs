@@ -8,19 +8,23 @@ use super::client::{Body, Client};
 use super::error::CliError;
 use super::handle::Door;
 use super::live::{Moment, Size, draw};
-use super::out::{Form, Out, Style};
+use super::out::{Form, Out, Palette, Style};
 use super::text::{clean, columns, fit};
-use super::time;
 use super::wire::RunDoc;
+use super::{names, time};
 
 /// How long a server of this process waits for an instance that does not answer, after a cancel.
 const CANCEL_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// How many runs are asked for at once.
+const PAGE: usize = 500;
 /// Room enough for every node of a run.
 const ROOMY: Size = Size { width: 200, height: 10_000 };
 
 #[derive(Deserialize)]
 struct Listed {
     runs: Vec<Value>,
+    #[serde(default)]
+    next_cursor: Option<comfyd_engine::RunId>,
 }
 
 #[derive(Deserialize)]
@@ -69,19 +73,36 @@ pub(crate) async fn read(client: &Client, name: &str) -> Result<(String, RunDoc)
 /// `comfyd runs`
 pub(crate) async fn runs(args: &args::Runs, out: Out) -> Result<(), CliError> {
     let door = Door::open(&args.door).await?;
-    let listed: Result<Listed, CliError> = door.client().get(&format!("/api/v1/runs?limit={}", args.limit)).await;
+    let listed = pages(door.client(), args, out).await;
     door.close(out).await;
-    let runs = listed?.runs;
-    if runs.is_empty() {
-        return out.say("No runs yet. Start one: comfyd run WORKFLOW.json --url http://127.0.0.1:8188");
+    match listed? {
+        0 if args.query().is_empty() => out.say("No runs yet. Start one: comfyd run WORKFLOW.json --url http://127.0.0.1:8188"),
+        0 => out.say("No run is like that."),
+        _ => Ok(()), // they have been printed
     }
-    for run in runs {
-        match out.form() {
-            Form::Json => out.line(&run)?,
-            Form::Human => out.line(row(run, out)?)?,
+}
+
+/// Prints runs page by page, so that a list of any length needs the room of one page; gives how many there were.
+async fn pages(client: &Client, args: &args::Runs, out: Out) -> Result<usize, CliError> {
+    let query = args.query();
+    let wanted = if args.all { usize::MAX } else { args.limit };
+    let (mut count, mut cursor) = (0, String::new());
+    while count < wanted {
+        let limit = PAGE.min(wanted - count);
+        let page: Listed = client.get(&format!("/api/v1/runs?limit={limit}{query}{cursor}")).await?;
+        for run in page.runs {
+            count += 1;
+            match out.form() {
+                Form::Json => out.line(&run)?,
+                Form::Human => out.line(row(run, out)?)?,
+            }
+        }
+        match page.next_cursor {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn row(run: Value, out: Out) -> Result<String, CliError> {
@@ -130,7 +151,10 @@ fn pad(text: &str, width: usize) -> String {
 /// `comfyd show`
 pub(crate) async fn show(args: &args::One, out: Out) -> Result<(), CliError> {
     let door = Door::open(&args.door).await?;
-    let read = read(door.client(), &args.run).await;
+    let read = match names::resolve(door.client(), &args.run).await {
+        Ok(run) => read(door.client(), &run).await,
+        Err(error) => Err(error),
+    };
     let data = door.client().directory().map(ToOwned::to_owned);
     door.close(out).await;
     let (json, run) = read?;
@@ -151,36 +175,41 @@ pub(crate) fn whole(run: &RunDoc, out: Out) -> Result<(), CliError> {
     failure(run, out)
 }
 
-/// Prints why a run failed.
-pub(crate) fn failure(run: &RunDoc, out: Out) -> Result<(), CliError> {
-    let Some(error) = &run.error else { return Ok(()) };
-    let palette = out.palette();
+fn failure(run: &RunDoc, out: Out) -> Result<(), CliError> {
+    failure_lines(run, out.palette()).into_iter().try_for_each(|line| out.line(line))
+}
+
+/// Why a run failed, as lines.
+pub(crate) fn failure_lines(run: &RunDoc, palette: Palette) -> Vec<String> {
+    let Some(error) = &run.error else { return vec![] };
     let label = palette.paint(Style::Bad, &format!("error[{}]", clean(&error.code)));
-    out.line(format!("{label}: {}", super::text::clean_lines(&error.message).join("\n  ")))?;
-    for line in error.details.iter().flat_map(|details| super::text::clean_lines(details)) {
-        out.line(format!("  {line}"))?;
+    let mut lines = vec![format!("{label}: {}", super::text::clean_lines(&error.message).join("\n  "))];
+    lines.extend(error.details.iter().flat_map(|details| super::text::clean_lines(details)).map(|line| format!("  {line}")));
+    if !error.hint.is_empty() {
+        lines.push(format!("{}: {}", palette.paint(Style::Strong, "hint"), clean(&error.hint)));
     }
-    if error.hint.is_empty() {
-        Ok(())
-    } else {
-        out.line(format!("{}: {}", palette.paint(Style::Strong, "hint"), clean(&error.hint)))
-    }
+    lines
 }
 
 /// `comfyd cancel`
 pub(crate) async fn cancel(args: &args::Cancel, out: Out) -> Result<(), CliError> {
     let door = Door::open(&args.door).await?;
-    let path = format!("{}/cancel", path_of(&args.run)?);
-    let body = Body::json(serde_json::json!({ "force": args.force }).to_string());
-    let answer: Result<Value, CliError> = door.client().post(&path, body).await;
-    if door.is_own() && answer.is_ok() {
+    let asked = ask_to_stop(&door, args).await;
+    if let (true, Ok((run, _))) = (door.is_own(), &asked) {
         // Nobody else would tell the instance, so this process stays until it has stopped, or cannot be reached.
-        let _ = super::run::follow(&door, &args.run, CANCEL_WITHIN, super::run::Until::Over, &mut |_| Ok(())).await;
+        let _ = super::run::follow(&door, run, CANCEL_WITHIN, super::run::Until::Over, &mut |_| Ok(())).await;
     }
     door.close(out).await;
-    let answer = answer?;
+    let (run, answer) = asked?;
     match out.form() {
         Form::Json => out.line(answer),
-        Form::Human => out.line(format!("Cancelling {0}. Follow it: comfyd watch {0}", args.run)),
+        Form::Human => out.line(format!("Cancelling {run}. Follow it: comfyd watch {run}")),
     }
+}
+
+async fn ask_to_stop(door: &Door, args: &args::Cancel) -> Result<(String, Value), CliError> {
+    let run = names::resolve(door.client(), &args.run).await?;
+    let body = Body::json(serde_json::json!({ "force": args.force }).to_string());
+    let answer = door.client().post(&format!("{}/cancel", path_of(&run)?), body).await?;
+    Ok((run, answer))
 }

@@ -65,6 +65,11 @@ impl Wish {
         Self { url: Some(url.to_owned()), ..self }
     }
 
+    /// The same, with the outputs left where the server keeps them.
+    pub(crate) fn without_output_dir(&self) -> Self {
+        Self { output_dir: None, ..self.clone() }
+    }
+
     /// The same with an input set.
     pub(crate) fn setting(mut self, target: &str, value: &str) -> Self {
         self.inputs.insert(target.to_owned(), value_of(value));

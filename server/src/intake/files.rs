@@ -81,7 +81,7 @@ pub(super) fn check_output_dir(path: &Path, roots: &[PathBuf]) -> Result<String,
         let hint = format!("{}; without output_dir the outputs stay in the data directory.", under("Choose a folder", roots));
         return Err(Problem::new(
             403,
-            "path_not_allowed",
+            "output_dir_not_allowed",
             format!("output_dir: {shown} lies outside of the folders that may be written"),
             hint,
         ));

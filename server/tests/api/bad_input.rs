@@ -56,7 +56,7 @@ async fn each_says_what_is_wrong() {
         (json!({ "workflow": simple, "instance": "nobody" }).to_string(), 404, "unknown_instance", "nobody"),
         (json!({ "workflow": simple, "inputs": { "1.widht": 5 } }).to_string(), 400, "unknown_input", "widht"),
         (json!({ "workflow": simple, "input_images": ["/a.png"] }).to_string(), 400, "image_count", "1"),
-        (json!({ "workflow": simple, "output_dir": "/etc" }).to_string(), 403, "path_not_allowed", "/etc"),
+        (json!({ "workflow": simple, "output_dir": "/etc" }).to_string(), 403, "output_dir_not_allowed", "/etc"),
     ];
     for (body, status, code, says) in rows {
         check(&send(&house, body).await, status, code, says);

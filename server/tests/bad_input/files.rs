@@ -48,10 +48,10 @@ fn paths_in_requests_lead_only_to_files_under_the_roots() {
         image.refuses(*status, code, &["input_images"]);
     }
     let folders: &[Row<'_>] = &[
-        (&path("way/out"), 403, "path_not_allowed", &["out"]),
+        (&path("way/out"), 403, "output_dir_not_allowed", &["out"]),
         (&path("../elsewhere"), 400, "output_dir_invalid", &[".."]),
         ("relative", 400, "output_dir_invalid", &["relative", "absolute"]),
-        ("/etc", 403, "path_not_allowed", &["/etc"]),
+        ("/etc", 403, "output_dir_not_allowed", &["/etc"]),
     ];
     for (path, status, code, says) in folders {
         let wish = json!({ "workflow": sample("06_text"), "output_dir": path });
@@ -93,6 +93,6 @@ fn files_on_the_command_line_are_named_when_they_cannot_be_used() {
     }
     // Where a copy should go there is a file.
     let there = house.place.file("there", "");
-    house.cli_refuses(&["run", &loads, "--output-dir", &there], 1, "file_unwritable", &["there", "never overwritten"]);
+    house.cli_refuses(&["run", &loads, "--output-dir", &there], 2, "file_exists", &["there", "never overwritten"]);
     assert_eq!(house.traces(), before, "nothing was stored, posted or uploaded");
 }

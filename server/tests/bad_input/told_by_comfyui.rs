@@ -100,12 +100,12 @@ fn a_refused_workflow_names_node_class_input_and_allowed_values() {
         }
         let file = house.place.file("workflow.json", &workflow.to_string());
         let ended = house.place.ends(&["run", &file]).is(1).bare();
-        let report = ended.out.split_once(&format!("error[{code}]: ")).unwrap_or_else(|| panic!("{ended:?}")).1;
+        let report = ended.err.split_once(&format!("error[{code}]: ")).unwrap_or_else(|| panic!("{ended:?}")).1;
         assert!(report.contains("\nhint: "), "{report}");
         for wanted in says {
             assert!(report.contains(wanted), "no `{wanted}` in {report}");
         }
-        assert!(ended.err.is_empty(), "{}", ended.err);
+        assert!(!ended.out.contains("error["), "{}", ended.out);
     }
     assert_eq!(house.comfy.fake.ledger().executions(), 0, "none of them ran");
     house.server.stop();

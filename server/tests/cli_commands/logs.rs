@@ -97,7 +97,7 @@ fn a_damaged_log_is_told_and_its_whole_part_is_saved() {
 
     let saved = place.path("saved.log").display().to_string();
     place.ends(&["log", "salvage", &log, "--to", &saved]).is(0).says("saved");
-    place.ends(&["log", "salvage", &log, "--to", &saved]).is(1).warns("error[file_unwritable]");
+    place.ends(&["log", "salvage", &log, "--to", &saved]).is(2).warns("error[file_exists]");
     place.ends(&["log", "verify", &saved]).is(0).says("whole");
     assert_eq!(std::fs::read(&log).expect("a log"), bytes, "the log itself is untouched");
     let salvaged = std::fs::read(&saved).expect("saved");
@@ -114,7 +114,7 @@ fn logs_are_exported() {
     let lines = place.path("copy.jsonl").display().to_string();
     place.ends(&["log", "export", &log, "--to", &lines]).is(0);
     assert_eq!(std::fs::read_to_string(&lines).expect("written"), place.ends(&["log", "cat", &log]).is(0).out);
-    place.ends(&["log", "export", &log, "--to", &lines]).is(1).warns("error[file_unwritable]");
+    place.ends(&["log", "export", &log, "--to", &lines]).is(2).warns("error[file_exists]");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod again;
 mod bad_input;
 mod config;
 mod logs;

@@ -44,7 +44,7 @@ fn a_failed_run_says_why() {
     let (comfy, place) = (Comfy::fast(), Place::new());
     let workflow = place.workflow("21_custom_fails_midway");
     let ended = place.ends(&["run", &workflow, "--url", &comfy.url()]).is(1).bare();
-    ended.says("failed").says("error[").says("hint:").says("asked to fail at step");
+    ended.says("failed").warns("error[").warns("hint:").warns("asked to fail at step");
     let json = place.ends(&["run", &workflow, "--url", &comfy.url(), "--json"]).is(1);
     assert_eq!(text(json.json().last().expect("states"), "status"), "failed");
 }

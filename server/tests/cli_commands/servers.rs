@@ -19,7 +19,7 @@ fn a_server_stops_on_sigterm_and_commands_go_through_it() {
     let workflow = place.workflow("01_simple_save");
     place.ends(&["run", &workflow]).is(0).says("completed").says("output 1 image");
     assert_eq!(place.ends(&["runs", "--json"]).is(0).json().len(), 1);
-    place.ends(&["serve", "--listen", "127.0.0.1:0"]).is(1).warns("error[directory_locked]").warns("hint:");
+    place.ends(&["serve", "--listen", "127.0.0.1:0"]).is(2).warns("error[directory_locked]").warns("hint:");
     let began = Instant::now();
     serving.signal(Signal::TERM);
     serving.ends().is(0);

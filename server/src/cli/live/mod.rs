@@ -3,10 +3,12 @@
 mod frame;
 mod nodes;
 mod plain;
+mod player;
 mod screen;
 mod show;
 
 pub(crate) use frame::{Moment, draw};
+pub(crate) use player::Player;
 pub(crate) use show::Show;
 
 /// The size of a terminal.
