@@ -5,6 +5,7 @@ mod support;
 mod again;
 mod bad_input;
 mod config;
+mod docs;
 mod logs;
 mod runs;
 mod servers;

@@ -1,0 +1,63 @@
+//! A shell as a reader of the guides has it: comfyd on the path, a ComfyUI that listens, a workflow in the folder.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Comfy, Ended, Place};
+
+/// What stands in the guides, and what is put in its place: the tests take free ports.
+const COMFYUI: &str = "127.0.0.1:8188";
+const COMFYD: &str = "127.0.0.1:8787";
+
+/// Everything that a guide needs.
+pub(crate) struct Shell {
+    comfy: Comfy,
+    place: Place,
+}
+
+impl Shell {
+    pub(crate) fn new() -> Self {
+        let (comfy, place) = (Comfy::fast(), Place::new());
+        for (name, file) in
+            [("01_simple_save", "workflow.json"), ("07_load_image", "load-image.json"), ("20_custom_slow_previews", "slow.json")]
+        {
+            let text = comfyd_fixtures::workflows::named(name).expect("a fixture").json;
+            std::fs::write(place.path(file), text).expect("written");
+        }
+        Self { comfy, place }
+    }
+
+    /// Runs a script to its end; every command must succeed.
+    pub(crate) fn run(&self, name: &str, script: &str) {
+        let comfyui = self.comfy.url().trim_start_matches("http://").to_owned();
+        let comfyd = free_address();
+        let script = script.replace(COMFYUI, &comfyui).replace(COMFYD, &comfyd);
+        // Whatever a guide leaves running is its own child.
+        let script = format!("trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\nset -euxo pipefail\n{script}");
+        let binary = Path::new(env!("CARGO_BIN_EXE_comfyd")).parent().expect("a folder");
+        let home = self.place.path("");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.display());
+        let child = Command::new("bash")
+            .args(["-c", &script])
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", &home)
+            .env("TZ", "UTC")
+            .env("COMFYD_SERVER__LISTEN", &comfyd)
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bash");
+        let ended = Ended::of(child, &[name]);
+        assert_eq!(ended.code, Some(0), "docs/{name}.md\nout: {}\nerr: {}", ended.out, ended.err);
+    }
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
