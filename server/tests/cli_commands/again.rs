@@ -51,6 +51,30 @@ fn a_run_is_named_by_what_only_it_has() {
 }
 
 #[test]
+fn ended_runs_are_removed_when_somebody_says_so() {
+    let (comfy, place) = (Comfy::fast(), Place::new());
+    let workflow = place.workflow("01_simple_save");
+    for _ in 0..3 {
+        place.ends(&["run", &workflow, "--url", &comfy.url()]).is(0);
+    }
+    let before = ids(&place);
+    place.ends(&["rm", "last"]).is(2).warns("error[not_confirmed]").warns("--yes");
+    place.ends(&["rm", &before[0], "ffffffff", "--yes"]).is(2).warns("error[unknown_run]");
+    assert_eq!(ids(&place), before, "all or none");
+    place.ends(&["rm", &before[0], &before[2], &before[0], "--yes"]).is(0).says(&before[0]).says(&before[2]);
+    assert_eq!(ids(&place), [before[1].clone()]);
+    assert!(!place.data().join("runs").join(&before[0]).exists());
+    place.ends(&["show", &before[0]]).is(2).warns("error[unknown_run]");
+    let slow = Comfy::slow();
+    let workflow = place.workflow("20_custom_slow_previews");
+    let mut running = place.starts(&["run", &workflow, "--url", &slow.url(), "--set", "1.steps=600"]);
+    running.until("step ");
+    place.ends(&["rm", "last", "--yes"]).is(1).warns("error[not_settled]");
+    place.ends(&["cancel", "last"]).is(0);
+    running.ends().is(3);
+}
+
+#[test]
 fn lists_are_filtered_and_paged() {
     let (comfy, place) = (Comfy::fast(), Place::new());
     let good = place.workflow("01_simple_save");
