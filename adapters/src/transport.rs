@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,6 +29,42 @@ pub trait Transport: Send + Sync {
 
     /// What goes into the `Host` header.
     fn host(&self) -> String;
+
+    /// The addresses that a connection would go to; empty where nothing has to be looked up.
+    fn resolve(&self) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+/// Why no connection ever goes to an address: it is no server's, or it hands out secrets of the machine.
+///
+/// ```
+/// use comfyd_adapters::transport::refused_address;
+/// assert!(refused_address("169.254.169.254".parse()?).is_some());
+/// assert!(refused_address("::ffff:169.254.169.254".parse()?).is_some());
+/// assert_eq!(refused_address("192.168.1.7".parse()?), None);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+pub fn refused_address(address: IpAddr) -> Option<&'static str> {
+    // The services of clouds that tell a machine its credentials, where they are not link-local anyway.
+    const METADATA: [IpAddr; 2] =
+        [IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
+    // An IPv4 address in an IPv6 dress is what it is.
+    let address = address.to_canonical();
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let nobody = match address {
+        IpAddr::V4(v4) => v4.is_broadcast() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    };
+    match () {
+        () if METADATA.contains(&address) => Some("a metadata service of a cloud"),
+        () if link_local => Some("link-local"),
+        () if nobody || address.is_multicast() => Some("the address of no single server"),
+        () => None,
+    }
 }
 
 /// Where a server listens: `http://host:port`.
@@ -120,7 +157,7 @@ impl Address {
         }
         let (host, port) = if let Some(inner) = rest.strip_prefix('[') {
             let (host, after) = inner.split_once(']').ok_or_else(|| AddressError::Host(shown()))?;
-            let host: std::net::Ipv6Addr = host.parse().map_err(|_| AddressError::Host(shown()))?;
+            let host: Ipv6Addr = host.parse().map_err(|_| AddressError::Host(shown()))?;
             (host.to_string(), after.strip_prefix(':').ok_or_else(|| AddressError::Port(shown()))?)
         } else {
             let (host, port) = rest.rsplit_once(':').ok_or_else(|| AddressError::Port(shown()))?;
@@ -202,10 +239,27 @@ impl TcpTransport {
     }
 }
 
+impl TcpTransport {
+    /// Where connections go. Looked up each time, so that a name which changes its mind gets no further.
+    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((self.address.host.as_str(), self.address.port)).await?.collect();
+        for address in &found {
+            let ip = address.ip();
+            let local_name = self.address.host == "localhost" && !ip.to_canonical().is_loopback();
+            let why = refused_address(ip).or(local_name.then_some("not this machine"));
+            if let Some(why) = why {
+                let message = format!("{} is {ip}, {why}: comfyd never connects there", self.address.host);
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl Transport for TcpTransport {
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let connecting = tokio::net::TcpStream::connect((self.address.host.as_str(), self.address.port));
+            let connecting = async { tokio::net::TcpStream::connect(self.addresses().await?.as_slice()).await };
             let stream = tokio::time::timeout(CONNECT_LIMIT, connecting)
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection within 10 s"))??;
@@ -217,6 +271,10 @@ impl Transport for TcpTransport {
 
     fn host(&self) -> String {
         self.address.authority()
+    }
+
+    fn resolve(&self) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move { Ok(self.addresses().await?.iter().map(SocketAddr::ip).collect()) })
     }
 }
 
@@ -252,6 +310,40 @@ mod tests {
         bad("http://[::1:8188", "address_host");
         bad("http://h\u{e4}user:8188", "address_host");
         bad("", "address_scheme");
+    }
+
+    #[test]
+    fn addresses_that_are_nobodys_are_refused() {
+        let refused = |text: &str| refused_address(text.parse().expect("an address"));
+        for bad in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "fe80::1",
+            "::ffff:169.254.169.254",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+        ] {
+            assert!(refused(bad).is_some(), "{bad}");
+        }
+        for good in ["127.0.0.1", "::1", "10.0.0.1", "192.168.0.1", "fd12::1", "2001:db8::1", "8.8.8.8", "::ffff:127.0.0.1"] {
+            assert_eq!(refused(good), None, "{good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_judged_after_it_was_looked_up() {
+        // A number is an address to the system's resolver, whatever it looks like.
+        for host in ["169.254.169.254", "2852039166", "0xa9fea9fe"] {
+            let address = Address::parse(&format!("http://{host}:80")).expect("a plain name");
+            let Err(error) = TcpTransport::new(address).connect().await else { panic!("{host}: connected") };
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{host}: {error}");
+        }
     }
 
     #[test]

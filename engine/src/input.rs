@@ -1,7 +1,7 @@
 //! Everything that the shell may tell the engine.
 
 use crate::comfy::{ComfyEvent, RemoteStatus};
-use crate::event::{LogRepaired, NodeProblem, RunError, RunSpec, SavedFile, UploadedFile};
+use crate::event::{InstanceSetup, InstanceSource, LogRepaired, NodeProblem, RunError, RunSpec, SavedFile, UploadedFile};
 use crate::id::{ClientId, CommandId, InstanceId, NodeId, PromptId, RunId, Sha256};
 
 /// One thing that happened outside.
@@ -17,6 +17,24 @@ pub enum Input {
         client: ClientId,
         /// Its address.
         url: String,
+    },
+    /// Somebody says how an instance is reached; it can be refused.
+    SetInstance {
+        /// Its name.
+        instance: InstanceId,
+        /// Our `clientId` there, if it is new.
+        client: ClientId,
+        /// How it is reached and what it is called.
+        setup: InstanceSetup,
+        /// Whether it is to be new.
+        expect: Expect,
+    },
+    /// An instance is not to be used any more; it can be refused.
+    RemoveInstance {
+        /// Its name.
+        instance: InstanceId,
+        /// Who says so.
+        by: InstanceSource,
     },
     /// A socket said something.
     Observed(InstanceId, ComfyEvent),
@@ -34,6 +52,17 @@ pub enum Input {
     Repaired(RunId, LogRepaired),
     /// A deadline passed (see `Engine::next_deadline`).
     Deadline,
+}
+
+/// What must be there before an instance is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No instance of this name, or one of the same address that a run made known.
+    New,
+    /// One of this name.
+    Known,
+    /// Either.
+    Any,
 }
 
 /// What a person or a program wants of a run.
@@ -89,6 +118,8 @@ pub enum LinkChange {
         /// Why.
         why: String,
     },
+    /// It was let go, as no run needs it.
+    LetGo,
 }
 
 /// What a command came to.
@@ -186,6 +217,36 @@ pub enum Refusal {
     /// The instance is not known.
     #[error("find instance {0}")]
     UnknownInstance(InstanceId),
+    /// An instance of this name is there already.
+    #[error("add instance {0}: there is one of this name")]
+    InstanceExists(InstanceId),
+    /// Another instance has this address.
+    #[error("use {url}: it is the address of instance {other}")]
+    AddressTaken {
+        /// The address.
+        url: String,
+        /// Who has it.
+        other: InstanceId,
+    },
+    /// The configuration file has this instance, so only the file changes it.
+    #[error("change instance {0}: it stands in the configuration file")]
+    InstanceOfConfig(InstanceId),
+    /// An address and a name belong to different instances.
+    #[error("use {url} as instance {instance}: that is the name of an instance elsewhere")]
+    NameTaken {
+        /// The name.
+        instance: InstanceId,
+        /// The address that was asked for.
+        url: String,
+    },
+    /// Runs of the instance are open.
+    #[error("change instance {instance}: {open} of its runs are open")]
+    InstanceBusy {
+        /// Its name.
+        instance: InstanceId,
+        /// How many.
+        open: usize,
+    },
     /// The run has ended.
     #[error("change run {0}: it has ended")]
     AlreadySettled(RunId),

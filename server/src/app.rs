@@ -34,6 +34,7 @@ pub struct App {
     pub(crate) live: Arc<Live>,
     pub(crate) history: Arc<crate::history::History>,
     pub(crate) intake: Arc<crate::intake::Intake>,
+    pub(crate) instances: Arc<crate::instances::Instances>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) readiness: watch::Receiver<Readiness>,

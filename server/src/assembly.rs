@@ -11,6 +11,7 @@ use crate::app::{App, Readiness};
 use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover};
 use crate::dispatch::{Connector, DispatchDeps, Dispatcher};
 use crate::history::History;
+use crate::instances::{Board, Instances, InstancesParts};
 use crate::intake::{Durations, Intake, Rules};
 use crate::keeper::Keeper;
 use crate::live::Live;
@@ -18,6 +19,9 @@ use crate::offload::Offload;
 use crate::outputs::OutputFolder;
 use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
 use crate::vault::Vault;
+
+/// A link that no run needs is let go after this time: long enough for the next run of somebody who tries things out.
+const IDLE_LINK: Duration = Duration::from_mins(5);
 
 /// Everything that a server stands on.
 pub(crate) struct Ground {
@@ -60,13 +64,25 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         ground.rules.output_roots.clone(),
     ));
     let dispatcher = Dispatcher::new(DispatchDeps {
-        connector: ground.connector,
+        connector: Arc::clone(&ground.connector),
         inputs: handle.inputs(),
         vault: Arc::clone(&vault),
         sink,
         rng: Arc::clone(&ground.rng),
         live: Arc::clone(&live),
         poll: ground.poll,
+        idle: IDLE_LINK,
+    });
+    let board = Arc::new(Board::default());
+    let instances = Instances::new(InstancesParts {
+        core: handle.clone(),
+        board: Arc::clone(&board),
+        live: Arc::clone(&live),
+        connector: ground.connector,
+        rules: ground.rules.clone(),
+        clock: Arc::clone(&ground.clock),
+        rng: Arc::clone(&ground.rng),
+        offload: ground.offload,
     });
     let durations = Arc::new(Durations::default());
     let intake = Intake {
@@ -76,6 +92,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         durations: Arc::clone(&durations),
         store: Arc::clone(&store),
         offload: ground.offload,
+        board: Arc::clone(&board),
     };
     let history =
         History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
@@ -90,12 +107,14 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         config: ground.core,
         readiness,
         durations,
+        board,
     });
     let app = App {
         core: handle,
         live,
         history: Arc::new(history),
         intake: Arc::new(intake),
+        instances: Arc::new(instances),
         clock: ground.clock,
         rng: ground.rng,
         readiness: readiness_seen,

@@ -13,6 +13,7 @@ use comfyd_adapters::env::Rng;
 use comfyd_adapters::transport::Transport;
 use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, Outcome, PromptId, RunId};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +37,8 @@ pub(crate) struct DispatchDeps {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) live: Arc<Live>,
     pub(crate) poll: Duration,
+    /// How long a link is kept that no run needs.
+    pub(crate) idle: Duration,
 }
 
 /// Hands commands to adapters and their outcomes back.
@@ -58,6 +61,8 @@ struct Hand {
     stop: CancellationToken,
     /// How many open runs it had when last looked at.
     open: usize,
+    /// Since when no run needs it.
+    idle_since: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -69,13 +74,22 @@ impl Dispatcher {
         Self { deps, previews, hands: BTreeMap::new(), tasks, stop, under_way: Arc::default() }
     }
 
-    /// Keeps every instance that has open runs at hand, and tells each link which runs to watch.
-    pub(crate) fn watch(&mut self, engine: &Engine) {
+    /// Keeps every instance that has open runs at hand, and tells each link which runs to watch. Says whether links came or went.
+    pub(crate) fn watch(&mut self, engine: &Engine) -> bool {
+        let mut changed = self.drop_moved(engine);
         let needed: BTreeSet<&InstanceId> = engine.runs().map(comfyd_engine::Run::instance).collect();
-        for instance in needed.into_iter().filter_map(|id| engine.instance(id)) {
+        for instance in needed.iter().filter_map(|id| engine.instance(id)) {
             let known = self.hands.get(instance.id()).is_some_and(|hand| hand.url == instance.url());
             if !known {
                 self.take_up(instance);
+                changed = true;
+            }
+        }
+        for (id, hand) in &mut self.hands {
+            if needed.contains(id) {
+                hand.idle_since = None;
+            } else {
+                hand.idle_since.get_or_insert_with(Instant::now);
             }
         }
         let open = engine.runs().filter(|run| !run.phase().is_settled());
@@ -95,6 +109,49 @@ impl Dispatcher {
                 changed
             });
         }
+        changed
+    }
+
+    /// Ends links to where an instance is no longer.
+    fn drop_moved(&mut self, engine: &Engine) -> bool {
+        let before = self.hands.len();
+        self.hands.retain(|id, hand| {
+            let stays = engine.usable(id).is_some_and(|instance| instance.url() == hand.url);
+            if !stays {
+                hand.stop.cancel();
+            }
+            stays
+        });
+        self.hands.len() != before
+    }
+
+    /// Whether a link to an instance is kept.
+    pub(crate) fn is_linked(&self, id: &InstanceId) -> bool {
+        self.hands.contains_key(id)
+    }
+
+    /// No run needs this instance from now on.
+    pub(crate) fn unneeded(&mut self, id: &InstanceId) {
+        if let Some(hand) = self.hands.get_mut(id) {
+            hand.idle_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// How long until a link is to be let go.
+    pub(crate) fn lets_go_in(&self) -> Option<Duration> {
+        let first = self.hands.values().filter_map(|hand| hand.idle_since).min()?;
+        Some((first + self.deps.idle).saturating_duration_since(Instant::now()))
+    }
+
+    /// Ends the links that no run has needed for so long; tells which.
+    pub(crate) fn let_go(&mut self) -> Vec<InstanceId> {
+        let now = Instant::now();
+        let idle = |hand: &Hand| hand.idle_since.is_some_and(|since| since + self.deps.idle <= now);
+        let gone: Vec<InstanceId> = self.hands.iter().filter(|(_, hand)| idle(hand)).map(|(id, _)| id.clone()).collect();
+        for hand in gone.iter().filter_map(|id| self.hands.remove(id)) {
+            hand.stop.cancel();
+        }
+        gone
     }
 
     fn take_up(&mut self, instance: &Instance) {
@@ -128,7 +185,7 @@ impl Dispatcher {
             rng: Arc::clone(&self.deps.rng),
         });
         let fetches = Arc::new(Semaphore::new(FETCHES));
-        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop, open: 0 };
+        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop, open: 0, idle_since: None };
         self.hands.insert(instance.id().clone(), hand);
     }
 

@@ -11,6 +11,7 @@ pub mod config;
 pub mod core;
 mod dispatch;
 mod history;
+pub mod instances;
 mod intake;
 mod keeper;
 pub mod live;

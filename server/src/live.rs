@@ -200,6 +200,19 @@ impl Live {
         self.read().open.get(&run).map(|open| open.preview.subscribe())
     }
 
+    /// How many open runs each instance has.
+    pub(crate) fn loads(&self) -> BTreeMap<comfyd_engine::InstanceId, crate::instances::Load> {
+        let mut loads: BTreeMap<comfyd_engine::InstanceId, crate::instances::Load> = BTreeMap::new();
+        for open in self.read().open.values() {
+            let view = open.view.borrow();
+            let load = loads.entry(view.instance.clone()).or_default();
+            let waits = view.phase == "waiting";
+            load.waiting += usize::from(waits);
+            load.open += usize::from(!waits);
+        }
+        loads
+    }
+
     /// How many followers open runs and the list have.
     pub fn followers(&self) -> usize {
         let of_runs: usize = self.read().open.values().map(|open| open.view.receiver_count()).sum();

@@ -40,6 +40,17 @@ impl Problem {
         Self::new(404, "unknown_run", format!("there is no run `{name}`"), "List the runs with `comfyd runs`.")
     }
 
+    /// There is no such instance; these are called much the same.
+    pub fn unknown_instance(name: &str, near: &[String]) -> Self {
+        let name: String = name.chars().take(120).collect();
+        let hint = if near.is_empty() {
+            "List the instances with `comfyd instances`, or give a `url`.".to_owned()
+        } else {
+            format!("Did you mean `{}`? List them with `comfyd instances`, or give a `url`.", near.join("`, `"))
+        };
+        Self::new(404, "unknown_instance", format!("there is no instance `{name}`"), hint)
+    }
+
     /// The run has ended.
     pub fn already_settled(run: RunId, status: Status) -> Self {
         let status = status.as_str();
@@ -107,6 +118,22 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::UnknownRun(run) => Problem::unknown_run(&run.to_string()),
         Refusal::Exists(_) => Problem::new(409, "exists", message, "Ask again: another id is drawn."),
         Refusal::UnknownInstance(_) => Problem::new(404, "unknown_instance", message, "Give a `url`, or add the instance first."),
+        Refusal::InstanceExists(_) => Problem::new(409, "instance_exists", message, "Choose another name, or change that one."),
+        Refusal::AddressTaken { .. } => {
+            Problem::new(409, "address_taken", message, "Use that instance, or remove it first: one server is one instance.")
+        }
+        Refusal::InstanceOfConfig(_) => {
+            Problem::new(409, "instance_of_config", message, "Change it there; the server reads the file again.")
+        }
+        Refusal::NameTaken { instance, .. } => {
+            let hint = format!("Add an instance of another name for that address, or rename {instance}.");
+            Problem::new(409, "instance_name_taken", message, hint)
+        }
+        Refusal::InstanceBusy { .. } => {
+            let hint =
+                "Wait until they have ended, or cancel them. Another address is another server, where they would run again.";
+            Problem::new(409, "instance_busy", message, hint)
+        }
         Refusal::AlreadySettled(run) => {
             Problem::new(409, "already_settled", format!("run {run} has already ended"), "Start a new run.")
         }

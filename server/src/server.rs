@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
 use crate::dispatch::Connector;
+use crate::instances::InstanceEntry;
 use crate::intake::Rules;
 use crate::offload::Offload;
 use crate::store::{Disk, FileStore, OpenError, Options, RealDisk};
@@ -36,6 +37,8 @@ pub struct ServeOptions {
     pub token: Option<String>,
     /// Where a run goes that names no instance.
     pub default_url: Option<String>,
+    /// The instances of the configuration file; none if there is no file, so that what earlier ones said stays.
+    pub instances: Option<Vec<InstanceEntry>>,
     /// Hosts that a `url` may name beside loopback; none for any host.
     pub url_hosts: Option<Vec<String>>,
     /// More `Host` values to answer to.
@@ -62,6 +65,7 @@ impl ServeOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             token: None,
             default_url: None,
+            instances: None,
             url_hosts: Some(vec![]),
             allowed_hosts: vec![],
             input_roots: None,
@@ -220,6 +224,11 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         }
         ended
     });
+    let (instances, ends) = (Arc::clone(&assembled.app.instances), core_stop.clone());
+    if let Some(entries) = options.instances {
+        instances.declare(entries).await;
+    }
+    tokio::spawn(async move { ends.run_until_cancelled(instances.keep_declared()).await });
     let api = tokio::spawn(api::serve_within(listener, router, stop.clone(), options.bounds));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
     Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json })

@@ -14,5 +14,7 @@ mod produced;
 pub mod queue;
 pub mod refusal;
 pub mod socket;
+pub mod stats;
+pub mod survey;
 pub mod version;
 mod wire;

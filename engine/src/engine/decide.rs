@@ -2,7 +2,7 @@
 
 use crate::comfy::ComfyEvent;
 use crate::event::{
-    AttentionCleared, AttentionKind, AttentionRaised, BlobStored, GapNoted, InstanceAdded, InstanceDown, InstanceRestarted,
+    AttentionCleared, AttentionKind, AttentionRaised, BlobStored, GapNoted, InstanceDown, InstanceLetGo, InstanceRestarted,
     InstanceUp, NewEvent, RunCreated, RunEvent, SubmitInDoubt,
 };
 use crate::id::{CommandId, InstanceId, RunId, StreamId};
@@ -21,7 +21,9 @@ impl Engine {
     pub fn decide(&self, now: Timestamp, input: &Input) -> Result<Vec<NewEvent>, Refusal> {
         Ok(match input {
             Input::Request(id, request) => on(*id, self.decide_request(*id, request)?),
-            Input::AddInstance { instance, client, url } => self.decide_add(instance, client, url),
+            Input::AddInstance { instance, client, url } => self.decide_add(instance, client, url)?,
+            Input::SetInstance { instance, client, setup, expect } => self.decide_set(instance, client, setup, *expect)?,
+            Input::RemoveInstance { instance, by } => self.decide_remove(instance, *by)?,
             Input::Observed(instance, event) => self.decide_observed(instance, event),
             Input::Outcome(id, outcome) => self.decide_outcome(now, id, outcome),
             Input::Link(instance, change) => self.decide_link(instance, change),
@@ -50,7 +52,7 @@ impl Engine {
         match (request, run) {
             (Request::Create { .. }, Some(_)) => Err(Refusal::Exists(id)),
             (Request::Create { spec, blobs }, None) => {
-                if !self.instances.contains_key(&spec.instance) {
+                if self.usable(&spec.instance).is_none() {
                     return Err(Refusal::UnknownInstance(spec.instance.clone()));
                 }
                 let open = self.runs.values().filter(|run| !run.phase().is_settled()).count();
@@ -70,15 +72,6 @@ impl Engine {
             (Request::Cancel { force }, Some(run)) => run.decide_cancel(*force),
             (Request::Resubmit, Some(run)) => run.decide_resubmit(),
         }
-    }
-
-    fn decide_add(&self, instance: &InstanceId, client: &crate::id::ClientId, url: &str) -> Vec<NewEvent> {
-        let known = self.instances.get(instance);
-        if known.is_some_and(|known| known.url() == url) {
-            return vec![];
-        }
-        let client = known.map_or(client, |known| known.client()).clone();
-        vec![NewEvent::Instance(instance.clone(), InstanceAdded { client, url: url.to_owned() }.into())]
     }
 
     fn decide_observed(&self, instance: &InstanceId, event: &ComfyEvent) -> Vec<NewEvent> {
@@ -106,7 +99,8 @@ impl Engine {
     }
 
     fn decide_link(&self, id: &InstanceId, change: &LinkChange) -> Vec<NewEvent> {
-        let Some(instance) = self.instances.get(id) else { return vec![] };
+        // What is still heard from an instance that was removed is of no use.
+        let Some(instance) = self.usable(id) else { return vec![] };
         let ours = self.runs.values().filter(|run| run.instance() == id && !run.phase().is_settled());
         match change {
             LinkChange::Up { version, live } => {
@@ -131,6 +125,11 @@ impl Engine {
             }
             LinkChange::Restarted { evidence } => {
                 vec![NewEvent::Instance(id.clone(), InstanceRestarted { evidence: evidence.clone() }.into())]
+            }
+            LinkChange::LetGo => {
+                let known = *instance.reach() != Reach::Offline { why: None };
+                let needed = self.open_on(id) > 0;
+                (known && !needed).then(|| NewEvent::Instance(id.clone(), InstanceLetGo {}.into())).into_iter().collect()
             }
             LinkChange::Gap { why } => ours.filter_map(|run| gap(run, why)).collect(),
         }

@@ -109,7 +109,11 @@ impl Touched {
             }
             Input::CaughtUp(runs) => self.runs.extend(runs),
             Input::Reconciled(run, _) | Input::Request(run, _) | Input::Repaired(run, _) => drop(self.runs.insert(*run)),
-            Input::AddInstance { .. } | Input::Observed(..) | Input::Outcome(..) => {}
+            Input::AddInstance { .. }
+            | Input::SetInstance { .. }
+            | Input::RemoveInstance { .. }
+            | Input::Observed(..)
+            | Input::Outcome(..) => {}
         }
         self.extend(engine, facts);
     }

@@ -5,6 +5,7 @@
 mod capacity;
 mod decide;
 mod handle;
+mod instances;
 
 use std::collections::{BTreeMap, BTreeSet};
 

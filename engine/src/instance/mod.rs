@@ -1,6 +1,6 @@
-//! One instance: whether it answers, who we are there, how often it was seen to restart.
+//! One instance: how it is reached, whether it answers, who we are there, how often it was seen to restart.
 
-use crate::event::{InstanceEvent, InstanceUp, Recorded};
+use crate::event::{Connection, InstanceEvent, InstanceSetup, InstanceSource, InstanceUp, Recorded};
 use crate::id::{ClientId, InstanceId, Seq};
 use crate::run::Unexpected;
 use crate::time::Timestamp;
@@ -22,15 +22,28 @@ pub enum Reach {
     },
 }
 
+/// Why an instance did not answer when that was last so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What was tried and what came of it.
+    pub why: String,
+}
+
 /// One instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     id: InstanceId,
     client: ClientId,
-    url: String,
+    setup: InstanceSetup,
+    removed: bool,
     reach: Reach,
     boot: u64,
     ever_up: bool,
+    version: Option<String>,
+    trouble: Option<Trouble>,
+    changed: Timestamp,
     seq: Seq,
     updated: Timestamp,
 }
@@ -39,22 +52,30 @@ impl Instance {
     /// The instance that the first fact of a stream makes known.
     ///
     /// # Errors
-    /// If the fact is not `instance_added` at place 1.
+    /// If the fact does not say how the instance is reached, or its place is not 1.
     pub fn added(id: InstanceId, recorded: &Recorded<InstanceEvent>) -> Result<Self, Unexpected> {
-        match &recorded.event {
-            InstanceEvent::InstanceAdded(added) if recorded.seq == Seq(1) => Ok(Self {
-                id,
-                client: added.client.clone(),
-                url: added.url.clone(),
-                reach: Reach::Offline { why: None },
-                boot: 0,
-                ever_up: false,
-                seq: recorded.seq,
-                updated: recorded.at,
-            }),
+        let (client, setup) = match &recorded.event {
+            InstanceEvent::InstanceAdded(added) if recorded.seq == Seq(1) => (&added.client, adhoc(&added.url)),
+            InstanceEvent::InstanceConfigured(configured) if recorded.seq == Seq(1) => {
+                (&configured.client, configured.setup.clone())
+            }
             // Whatever else stands first, the stream is not an instance's.
-            other => Err(Unexpected { seq: recorded.seq, kind: other.kind(), phase: "none" }),
-        }
+            other => return Err(Unexpected { seq: recorded.seq, kind: other.kind(), phase: "none" }),
+        };
+        Ok(Self {
+            id,
+            client: client.clone(),
+            setup,
+            removed: false,
+            reach: Reach::Offline { why: None },
+            boot: 0,
+            ever_up: false,
+            version: None,
+            trouble: None,
+            changed: recorded.at,
+            seq: recorded.seq,
+            updated: recorded.at,
+        })
     }
 
     /// Folds a fact.
@@ -67,21 +88,52 @@ impl Instance {
         }
         match &recorded.event {
             // The same instance under a new address; who we are there stays.
-            InstanceEvent::InstanceAdded(added) => self.url.clone_from(&added.url),
+            InstanceEvent::InstanceAdded(added) => self.set_up(recorded.at, adhoc(&added.url)),
+            InstanceEvent::InstanceConfigured(configured) => self.set_up(recorded.at, configured.setup.clone()),
+            InstanceEvent::InstanceRemoved(_) => {
+                self.removed = true;
+                self.setup.default = false;
+                self.reaches(recorded.at, Reach::Offline { why: None });
+            }
             InstanceEvent::InstanceUp(up) => {
                 let since = match self.reach {
                     Reach::Online { since, .. } => since,
                     Reach::Offline { .. } => recorded.at,
                 };
                 self.ever_up = true;
-                self.reach = Reach::Online { since, up: up.clone() };
+                self.version.clone_from(&up.version);
+                self.reaches(recorded.at, Reach::Online { since, up: up.clone() });
             }
-            InstanceEvent::InstanceDown(down) => self.reach = Reach::Offline { why: Some(down.why.clone()) },
+            InstanceEvent::InstanceDown(down) => {
+                self.trouble = Some(Trouble { at: recorded.at, why: down.why.clone() });
+                self.reaches(recorded.at, Reach::Offline { why: Some(down.why.clone()) });
+            }
+            InstanceEvent::InstanceLetGo(_) => self.reaches(recorded.at, Reach::Offline { why: None }),
             InstanceEvent::InstanceRestarted(_) => self.boot += 1,
         }
         self.seq = recorded.seq;
         self.updated = recorded.at;
         Ok(())
+    }
+
+    /// Another address is another server: nothing that was learned holds there.
+    fn set_up(&mut self, at: Timestamp, setup: InstanceSetup) {
+        if self.removed || setup.connection != self.setup.connection {
+            self.reaches(at, Reach::Offline { why: None });
+            self.ever_up = false;
+            self.version = None;
+            self.trouble = None;
+            self.boot += 1;
+        }
+        self.removed = false;
+        self.setup = setup;
+    }
+
+    fn reaches(&mut self, at: Timestamp, reach: Reach) {
+        if std::mem::discriminant(&self.reach) != std::mem::discriminant(&reach) {
+            self.changed = at;
+        }
+        self.reach = reach;
     }
 
     /// After a start of comfyd nothing is known of the way there.
@@ -104,9 +156,34 @@ impl Instance {
         &self.client
     }
 
+    /// How it is reached and what it is called.
+    pub fn setup(&self) -> &InstanceSetup {
+        &self.setup
+    }
+
     /// Its address.
     pub fn url(&self) -> &str {
-        &self.url
+        self.setup.connection.url()
+    }
+
+    /// Whether it is not to be used any more.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// The version that it told last.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Why it did not answer when that was last so.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Since when it answers, or does not.
+    pub fn changed_at(&self) -> Timestamp {
+        self.changed
     }
 
     /// Whether it answers.
@@ -150,4 +227,9 @@ impl Instance {
     pub fn seq(&self) -> Seq {
         self.seq
     }
+}
+
+/// What a run says of an instance whose address it names.
+fn adhoc(url: &str) -> InstanceSetup {
+    InstanceSetup { connection: Connection::Url(url.to_owned()), label: None, source: InstanceSource::Adhoc, default: false }
 }

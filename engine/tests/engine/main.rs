@@ -6,6 +6,7 @@ mod capacity;
 mod doubt;
 mod flood;
 mod frames;
+mod instances;
 mod kit;
 mod lifecycle;
 mod limits;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfyd_engine::journal::envelope::{self, Body};
 use comfyd_engine::testkit::Rig;
 use comfyd_engine::{
-    Addressed, Command, Engine, Fact, Input, InstanceEvent, Outbox, Outcome, Percent, Recorded, RunEvent, RunId, RunView, Seq,
-    StreamId, Timestamp,
+    Addressed, Command, Engine, Fact, Input, Instance, InstanceEvent, InstanceSource, Outbox, Outcome, Percent, Recorded,
+    RunEvent, RunId, RunView, Seq, StreamId, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -55,7 +55,8 @@ proptest! {
         prop_assert!(refolded.runs().eq(rig.engine().runs()));
         let views = |engine: &Engine| engine.runs().map(RunView::of).collect::<Vec<_>>();
         prop_assert_eq!(views(&refolded), views(rig.engine()));
-        let facts_of = |engine: &Engine| engine.instances().map(|it| (it.id().clone(), it.boot(), it.seq())).collect::<Vec<_>>();
+        let told = |it: &Instance| (it.id().clone(), it.boot(), it.seq(), it.setup().clone(), it.is_removed(), it.client().clone());
+        let facts_of = |engine: &Engine| engine.instances().map(told).collect::<Vec<_>>();
         prop_assert_eq!(facts_of(&refolded), facts_of(rig.engine()));
     }
 
@@ -85,6 +86,26 @@ proptest! {
         for run in whole.runs() {
             prop_assert_eq!(engine.watched(run.instance()), whole.watched(run.instance()));
         }
+    }
+
+    #[test]
+    fn an_instance_with_open_runs_keeps_its_address_and_one_is_the_default(acts in history()) {
+        let mut before = BTreeMap::new();
+        live(&acts, |rig, _| {
+            for (run, url) in std::mem::take(&mut before) {
+                let Some(run) = rig.engine().run(run).filter(|run| !run.is_over()) else { continue };
+                let now = rig.engine().usable(run.instance()).map(|instance| instance.url().to_owned());
+                assert_eq!(now, Some(url), "{} moved under an open run", run.instance());
+            }
+            let open = rig.engine().runs().filter(|run| !run.is_over());
+            let urls = open.filter_map(|run| Some((run.id(), rig.engine().usable(run.instance())?.url().to_owned())));
+            before = urls.collect();
+            let usable = || rig.engine().instances().filter(|instance| !instance.is_removed());
+            assert!(usable().filter(|instance| instance.setup().default).count() <= 1);
+            let named: Vec<&str> =
+                usable().filter(|it| it.setup().source != InstanceSource::Adhoc).map(Instance::url).collect();
+            assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "two instances with one address");
+        });
     }
 
     #[test]
@@ -235,9 +256,10 @@ proptest! {
                 matches!(outcome, Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::NotSent { .. } | Outcome::Unclear { .. })
             };
             let once = match input {
-                Input::Observed(..) | Input::Link(..) | Input::AddInstance { .. } => true,
+                Input::Observed(..) | Input::Link(..) | Input::AddInstance { .. } | Input::SetInstance { .. } => true,
                 Input::Outcome(_, outcome) => posts(outcome),
                 Input::Request(..)
+                | Input::RemoveInstance { .. }
                 | Input::Reconciled(..)
                 | Input::Restarted
                 | Input::CaughtUp(_)
@@ -247,7 +269,10 @@ proptest! {
             let restart = matches!(input, Input::Link(_, comfyd_engine::LinkChange::Restarted { .. }));
             if once && !restart {
                 let mut engine = rig.engine().clone();
-                let again = engine.handle(rig.now(), input.clone()).expect("only requests are refused");
+                let Ok(again) = engine.handle(rig.now(), input.clone()) else {
+                    assert!(!matches!(input, Input::Observed(..) | Input::Link(..) | Input::Outcome(..)), "only requests are refused");
+                    return;
+                };
                 doubles.extend(again.facts.into_iter().map(|fact| (input.clone(), fact)));
             }
         });

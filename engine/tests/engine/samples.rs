@@ -113,6 +113,15 @@ pub(crate) fn run_events() -> Vec<RunEvent> {
     ]
 }
 
+fn instance_setup() -> InstanceSetup {
+    InstanceSetup {
+        connection: Connection::Url("http://gpu-a:8188".into()),
+        label: Some("The big one".into()),
+        source: InstanceSource::Api,
+        default: true,
+    }
+}
+
 /// Every kind of an instance's events, in the order of `InstanceEvent::KINDS`.
 pub(crate) fn instance_events() -> Vec<InstanceEvent> {
     vec![
@@ -120,5 +129,8 @@ pub(crate) fn instance_events() -> Vec<InstanceEvent> {
         InstanceUp { version: Some("0.3.75".into()), live: true }.into(),
         InstanceDown { why: "timeout".into() }.into(),
         InstanceRestarted { evidence: "another pid".into() }.into(),
+        InstanceConfigured { client: ClientId("us".into()), setup: instance_setup() }.into(),
+        InstanceRemoved {}.into(),
+        InstanceLetGo {}.into(),
     ]
 }

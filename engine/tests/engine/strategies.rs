@@ -4,9 +4,9 @@
 
 use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, sha256_of_zeros, small_run};
 use comfyd_engine::{
-    Addressed, ClientId, ComfyEvent, Command, CommandId, Ending, Force, Input, Limits, LinkChange, LogRepaired, NodeFailure,
-    NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId, RemoteFile, RemoteStatus, Request, RunId, RunSpec, Verdict,
-    Workload,
+    Addressed, ClientId, ComfyEvent, Command, CommandId, Connection, Ending, Expect, Force, Input, InstanceSetup, InstanceSource,
+    Limits, LinkChange, LogRepaired, NodeFailure, NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId, RemoteFile,
+    RemoteStatus, Request, RunId, RunSpec, Verdict, Workload,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -256,7 +256,26 @@ fn input() -> impl Strategy<Value = Input> {
         1 => run().prop_map(|run| Input::CaughtUp(vec![run])),
         1 => run().prop_map(|run| Input::Repaired(run, LogRepaired { offset: 20, bytes: 3, sha256: sha256_of_zeros() })),
         1 => Just(Input::Deadline),
+        1 => set_instance(),
+        1 => (instance(), any::<bool>()).prop_map(|(instance, config)| {
+            Input::RemoveInstance { instance: instance_id(&instance), by: source(config) }
+        }),
     ]
+}
+
+fn source(config: bool) -> InstanceSource {
+    if config { InstanceSource::Config } else { InstanceSource::Api }
+}
+
+fn set_instance() -> impl Strategy<Value = Input> {
+    let expects = select(vec![Expect::New, Expect::Known, Expect::Any]);
+    let urls = select(vec!["http://gpu-a:8188", "http://gpu-b:8188", "http://there"]);
+    (instance(), urls, any::<(bool, bool)>(), expects).prop_map(|(instance, url, (config, default), expect)| Input::SetInstance {
+        instance: instance_id(&instance),
+        client: ClientId("other".into()),
+        setup: InstanceSetup { connection: Connection::Url(url.into()), label: None, source: source(config), default },
+        expect,
+    })
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -274,6 +293,7 @@ fn link() -> impl Strategy<Value = LinkChange> {
         1 => Just(LinkChange::Down { why: "timeout".into() }),
         1 => Just(LinkChange::Restarted { evidence: "another pid".into() }),
         1 => Just(LinkChange::Gap { why: "overflow".into() }),
+        1 => Just(LinkChange::LetGo),
     ]
 }
 

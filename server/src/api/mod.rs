@@ -14,6 +14,7 @@ mod guard;
 mod health;
 mod host;
 mod hub;
+mod instances;
 mod limits;
 mod login;
 mod openapi;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::routes::{Access, ROUTES, Route, Verb};
-use super::{content, feed, follow, health, login, outputs, plan, runs};
+use super::{content, feed, follow, health, instances, login, outputs, plan, runs};
 use crate::problem::Problem;
 
 /// Handlers in the order of the table of routes.
@@ -47,10 +47,20 @@ use crate::problem::Problem;
         runs::cancel,
         runs::resubmit,
         runs::retry,
+        instances::list,
+        instances::add,
+        instances::test_url,
+        instances::one,
+        instances::edit,
+        instances::remove,
+        instances::test,
+        instances::stats,
+        instances::object_info,
     ),
     components(schemas(Problem)),
     tags(
         (name = "runs", description = "Executions of workflows."),
+        (name = "instances", description = "The ComfyUI servers that runs go to."),
         (name = "plan", description = "The same under the names and in the flat shapes of the first API."),
         (name = "server", description = "The server itself."),
     )

@@ -11,7 +11,7 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
-use super::{content, feed, follow, health, login, openapi, outputs, page, plan, runs};
+use super::{content, feed, follow, health, instances, login, openapi, outputs, page, plan, runs};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -93,6 +93,10 @@ const fn post(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) 
     Route { verb: Verb::Post, path, access: Access::Token, serve }
 }
 
+const fn put(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
+    Route { verb: Verb::Put, path, access: Access::Token, serve }
+}
+
 const fn delete(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>) -> Route {
     Route { verb: Verb::Delete, path, access: Access::Token, serve }
 }
@@ -112,6 +116,15 @@ pub static ROUTES: &[Route] = &[
     post("/comfyui/workflow/{id}/cancel", |verb| on(verb, plan::cancel)),
     get("/comfyui/workflow/{id}/outputs", |verb| on(verb, plan::outputs)),
     get("/api/v1/openapi.json", |verb| on(verb, openapi::described)),
+    get("/api/v1/instances", |verb| on(verb, instances::list)),
+    post("/api/v1/instances", |verb| on(verb, instances::add)),
+    post("/api/v1/instances/test", |verb| on(verb, instances::test_url)),
+    get("/api/v1/instances/{name}", |verb| on(verb, instances::one)),
+    put("/api/v1/instances/{name}", |verb| on(verb, instances::edit)),
+    delete("/api/v1/instances/{name}", |verb| on(verb, instances::remove)),
+    post("/api/v1/instances/{name}/test", |verb| on(verb, instances::test)),
+    get("/api/v1/instances/{name}/stats", |verb| on(verb, instances::stats)),
+    get("/api/v1/instances/{name}/object_info", |verb| on(verb, instances::object_info)),
     get("/api/v1/events", |verb| on(verb, feed::all)),
     post("/api/v1/runs", |verb| on(verb, runs::create)),
     get("/api/v1/runs", |verb| on(verb, runs::list)),

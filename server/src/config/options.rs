@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use comfyd_engine::Limits;
 
-use super::model::Config;
+use super::model::{Config, InstanceSetting};
 use crate::api::Bounds;
+use crate::instances::InstanceEntry;
 use crate::server::ServeOptions;
 
 impl Config {
@@ -25,7 +26,19 @@ impl Config {
             poll: Duration::from_millis(self.comfyui_workflow.progress_poll_interval_ms),
             min_free: self.storage.min_free_mib << 20,
             bounds: self.bounds(),
+            instances: Some(self.entries()),
         }
+    }
+
+    /// The instances of the file, as the server takes them.
+    pub fn entries(&self) -> Vec<InstanceEntry> {
+        let entry = |setting: &InstanceSetting| InstanceEntry {
+            name: setting.name.clone(),
+            url: self.full_url(&setting.url),
+            label: setting.label.clone(),
+            default: setting.default,
+        };
+        self.instances.iter().map(entry).collect()
     }
 
     /// Where a run goes that names no instance.

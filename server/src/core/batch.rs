@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     needs_sync: bool,
     /// Whether something in it must be synced within a second.
     pub(crate) noteworthy: bool,
+    /// Whether something in it is about an instance.
+    pub(crate) of_instances: bool,
     bytes: usize,
 }
 
@@ -64,7 +66,10 @@ impl Batch {
                 }
                 (recorded.event.encode(recorded.at), recorded.event.sync_class())
             }
-            Fact::Instance(_, recorded) => (recorded.event.encode(recorded.at), recorded.event.sync_class()),
+            Fact::Instance(_, recorded) => {
+                self.of_instances = true;
+                (recorded.event.encode(recorded.at), recorded.event.sync_class())
+            }
         };
         match class {
             SyncClass::Ack => self.needs_sync = true,

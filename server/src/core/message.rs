@@ -92,3 +92,19 @@ impl CoreHandle {
         self.inputs.clone()
     }
 }
+
+/// The run that an input is about.
+pub(super) fn run_of(input: &Input) -> Option<RunId> {
+    match input {
+        Input::Request(run, _) | Input::Reconciled(run, _) | Input::Repaired(run, _) => Some(*run),
+        Input::AddInstance { .. }
+        | Input::SetInstance { .. }
+        | Input::RemoveInstance { .. }
+        | Input::CaughtUp(_)
+        | Input::Observed(..)
+        | Input::Outcome(..)
+        | Input::Link(..)
+        | Input::Restarted
+        | Input::Deadline => None,
+    }
+}

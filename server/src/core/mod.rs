@@ -4,6 +4,7 @@
 //! sync pay for everything that came in meanwhile. Absent: rules; those are the engine's.
 
 mod batch;
+mod instances;
 mod message;
 mod recovery;
 mod task;

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
-use super::message::{AskError, Granted, Inbox, Message};
+use super::instances::show;
+use super::message::{AskError, Granted, Inbox, Message, run_of};
 use super::recovery::{self, RecoverError, RecoveredCore};
 use crate::app::Readiness;
 use crate::dispatch::Dispatcher;
+use crate::instances::Board;
 use crate::intake::Durations;
 use crate::live::{Live, Summary};
 use crate::store::{AppendError, FileStore, Sync};
@@ -46,6 +48,7 @@ pub struct Core {
     pub(super) config: CoreConfig,
     pub(super) readiness: watch::Sender<Readiness>,
     pub(super) durations: Arc<Durations>,
+    pub(super) board: Arc<Board>,
     /// When each open run's snapshot may be written, and what is owed.
     pub(super) snapshots: BTreeMap<RunId, Snapshot>,
     pub(super) unsynced_since: Option<Timestamp>,
@@ -87,15 +90,17 @@ pub(crate) struct CoreParts {
     pub(crate) config: CoreConfig,
     pub(crate) readiness: watch::Sender<Readiness>,
     pub(crate) durations: Arc<Durations>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl Core {
     pub(crate) fn new(parts: CoreParts) -> Self {
-        let CoreParts { recovered, store, live, dispatcher, clock, inbox, config, readiness, durations } = parts;
+        let CoreParts { recovered, store, live, dispatcher, clock, inbox, config, readiness, durations, board } = parts;
         let RecoveredCore { engine, blobs, repairs } = recovered;
         dispatcher.keep_blobs(blobs);
         let views = engine.runs().map(|run| Arc::new(RunView::of(run))).collect();
         live.publish(views, engine.queue_positions());
+        show(&board, &engine, &dispatcher);
         Self {
             engine,
             store,
@@ -106,6 +111,7 @@ impl Core {
             config,
             readiness,
             durations,
+            board,
             snapshots: BTreeMap::new(),
             unsynced_since: None,
             changed: BTreeSet::new(),
@@ -119,7 +125,7 @@ impl Core {
 
     /// Works until `stop` is cancelled, then makes everything durable.
     pub async fn run(mut self, stop: CancellationToken) {
-        self.dispatcher.watch(&self.engine);
+        self.watch();
         self.begin().await;
         loop {
             let sleep = tokio::time::sleep(self.sleep_for());
@@ -161,10 +167,11 @@ impl Core {
         let sync = self.unsynced_since.map(|since| since.plus_ms(self.config.sync_within_ms));
         let next = [self.engine.next_deadline(), owed, sync, self.catch_up_at].into_iter().flatten().min();
         // A deadline that is due at once is asked for in a millisecond, so that other messages get their turn.
-        next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.since(now).max(1)).min(LONGEST_SLEEP))
+        let next = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.since(now).max(1)).min(LONGEST_SLEEP));
+        self.dispatcher.lets_go_in().map_or(next, |idle| idle.max(Duration::from_millis(1)).min(next))
     }
 
-    async fn turn(&mut self, messages: Vec<Message>) {
+    pub(super) async fn turn(&mut self, messages: Vec<Message>) {
         let now = self.clock.now();
         let mut batch = Batch::new();
         for message in messages {
@@ -178,6 +185,11 @@ impl Core {
                     let run = run_of(&input);
                     if run.is_some_and(|run| self.unread.contains(&run)) {
                         let why = "the log of this run cannot be read just now".to_owned();
+                        // The caller may have gone; then nobody needs the answer.
+                        drop(reply.send(Err(AskError::NotStored { why, disk_full: false })));
+                        continue;
+                    }
+                    if let Some(why) = self.unwritable(&input) {
                         // The caller may have gone; then nobody needs the answer.
                         drop(reply.send(Err(AskError::NotStored { why, disk_full: false })));
                         continue;
@@ -236,12 +248,15 @@ impl Core {
         }
         self.dispatcher.keep_blobs(std::mem::take(&mut batch.blobs));
         self.publish(&batch.touched, now);
+        if batch.of_instances {
+            show(&self.board, &self.engine, &self.dispatcher);
+        }
         for (reply, granted) in batch.replies {
             // The caller may have gone; what it asked for is done all the same.
             let _ = reply.send(Ok(granted));
         }
         // An adapter that looks for a run must know that it is watched.
-        self.dispatcher.watch(&self.engine);
+        self.watch();
         self.dispatcher.send(batch.commands);
     }
 
@@ -252,6 +267,7 @@ impl Core {
         let refolded = recovery::refold(&self.store, &self.engine, &batch.streams()).await;
         self.engine = refolded.engine;
         self.unread.extend(refolded.unread);
+        show(&self.board, &self.engine, &self.dispatcher);
         for (reply, _) in batch.replies {
             let _ = reply.send(Err(AskError::NotStored { why: error.to_string(), disk_full }));
         }
@@ -294,7 +310,7 @@ impl Core {
         let owed: Vec<_> =
             behind.iter().filter_map(|id| self.engine.run(*id)).flat_map(comfyd_engine::Run::outstanding).collect();
         self.behind.retain(|run| !behind.contains(run));
-        self.dispatcher.watch(&self.engine);
+        self.watch();
         self.dispatcher.send(owed);
         if !self.unread.is_empty() || !self.behind.is_empty() {
             self.catch_up_at = Some(self.clock.now().plus_ms(self.catch_up_after_ms));
@@ -358,6 +374,9 @@ impl Core {
                 self.live.list_over(Summary::of(&view));
                 self.live.close(id);
                 self.dispatcher.forget_run(id);
+                if !self.engine.runs().any(|other| other.instance() == run.instance()) {
+                    self.dispatcher.unneeded(run.instance());
+                }
             }
         }
     }
@@ -376,6 +395,7 @@ impl Core {
         if self.catch_up_at.is_some_and(|at| at <= now) {
             self.catch_up().await;
         }
+        self.let_go().await;
         if self.unsynced_since.is_some_and(|since| now.since(since) >= self.config.sync_within_ms) {
             self.unsynced_since = None;
             if let Err(error) = self.store.append_all(vec![], Sync::Now).await {
@@ -400,17 +420,4 @@ impl Core {
 
 fn write_snapshot(store: &FileStore, view: &RunView) {
     store.snapshot(&StreamId::Run(view.run_id), view.seq, crate::canonical::of(view));
-}
-
-fn run_of(input: &Input) -> Option<RunId> {
-    match input {
-        Input::Request(run, _) | Input::Reconciled(run, _) | Input::Repaired(run, _) => Some(*run),
-        Input::AddInstance { .. }
-        | Input::CaughtUp(_)
-        | Input::Observed(..)
-        | Input::Outcome(..)
-        | Input::Link(..)
-        | Input::Restarted
-        | Input::Deadline => None,
-    }
 }

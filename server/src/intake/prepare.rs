@@ -8,7 +8,6 @@ use bytes::Bytes;
 use comfyd_adapters::comfy::ports::Blobs;
 use comfyd_adapters::digest::sha256;
 use comfyd_adapters::env::Rng;
-use comfyd_adapters::transport::Address;
 use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
 use comfyd_engine::{
     ClientId, Idempotency, Input, InstanceId, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Upload, Workload,
@@ -17,6 +16,7 @@ use comfyd_engine::{
 use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
+use crate::instances::{Board, check_url};
 use crate::offload::Offload;
 use crate::problem::Problem;
 use crate::store::Health;
@@ -53,6 +53,7 @@ pub(crate) struct Intake {
     pub(crate) durations: Arc<Durations>,
     pub(crate) store: Arc<crate::store::FileStore>,
     pub(crate) offload: Offload,
+    pub(crate) board: Arc<Board>,
 }
 
 /// A spec with the bytes that go into the log beside it.
@@ -196,30 +197,27 @@ impl Intake {
 
     async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
         let url = match (target, &self.rules.default_url) {
-            (Some(Target::Instance(id)), _) => return Ok(id.clone()),
+            (Some(Target::Instance(id)), _) => {
+                let known = self.board.get(id).map(|known| known.instance.id().clone());
+                return known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())));
+            }
             (Some(Target::Url(url)), _) | (None, Some(url)) => url,
             (None, None) => {
-                return Err(Problem::invalid(
-                    "no_instance",
-                    "the request names no instance",
-                    "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.",
-                ));
+                return self.board.chosen().ok_or_else(|| {
+                    Problem::invalid(
+                        "no_instance",
+                        "the request names no instance, and none is the default",
+                        "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.",
+                    )
+                });
             }
         };
-        let address = Address::parse(url)
-            .map_err(|error| Problem::invalid(error.code(), format!("url: failed to {error}"), error.hint()))?;
-        let listed = self.rules.url_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|host| host == address.host()));
-        let loopback =
-            address.host() == "localhost" || address.host().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let default = self.rules.default_url.as_deref() == Some(url);
-        if !(listed || loopback || default) {
-            let message = format!("url: {} is neither loopback nor an allowed host", address.host());
-            return Err(Problem::new(
-                403,
-                "host_not_allowed",
-                message,
-                "Forward its port to this machine (ssh -N -L 8188:127.0.0.1:8188 HOST) and give http://127.0.0.1:8188.",
-            ));
+        let hosts = self.rules.url_hosts.as_deref().filter(|_| !default);
+        let address = check_url(url, hosts)?;
+        // A server that has a name is one instance, however it is asked for.
+        if let Some(named) = self.board.named_at(&address.to_string()) {
+            return Ok(named);
         }
         let instance = address.instance_id();
         let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());

@@ -4,6 +4,7 @@ mod bad_input;
 mod content;
 mod delete;
 mod guard;
+mod instances;
 mod plan;
 mod socket;
 mod streams;

@@ -49,6 +49,15 @@ impl Reply {
 impl House {
     /// One whose ComfyUI is so many times faster than it says.
     pub(crate) async fn new(time_scale: f64) -> Self {
+        Self::with(time_scale, true).await
+    }
+
+    /// The same, but its server was not told where runs go that name no instance.
+    pub(crate) async fn without_default(time_scale: f64) -> Self {
+        Self::with(time_scale, false).await
+    }
+
+    async fn with(time_scale: f64, default: bool) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the test");
         let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
         let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
@@ -57,7 +66,7 @@ impl House {
         let options = ServeOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             token: Some(TOKEN.to_owned()),
-            default_url: Some(fake.url()),
+            default_url: default.then(|| fake.url()),
             input_roots: Some(vec![inputs]),
             output_roots: Some(vec![]),
             min_free: 0,

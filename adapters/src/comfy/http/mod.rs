@@ -8,6 +8,7 @@ mod connection;
 mod download;
 mod error;
 mod requests;
+mod survey;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -121,13 +122,18 @@ impl Client {
 
     /// Gets a path.
     async fn get(&self, what: &str, path: &str) -> Result<Reply, HttpError> {
+        self.get_within(what, path, MAX_MESSAGE, GET_LIMIT).await
+    }
+
+    /// Gets a path whose answer must not be longer than so many bytes, and must be there by then.
+    async fn get_within(&self, what: &str, path: &str, max: usize, limit: Duration) -> Result<Reply, HttpError> {
         let exchange = async {
             let (response, connection) = self.open(what, path, &[]).await?;
-            let reply = read(what, response).await?;
+            let reply = read_up_to(what, response, max).await?;
             self.keep(connection);
             Ok(reply)
         };
-        tokio::time::timeout(GET_LIMIT, exchange).await.unwrap_or_else(|_| Err(timeout(what, GET_LIMIT)))
+        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(timeout(what, limit)))
     }
 
     /// Sends a GET, on an idle connection if there is one.
@@ -222,17 +228,21 @@ fn timeout(what: &str, limit: Duration) -> HttpError {
 
 /// Reads an answer to its end, up to the limit.
 async fn read(what: &str, response: Response<Incoming>) -> Result<Reply, HttpError> {
-    let too_large = || HttpError::TooLarge { what: what.to_owned(), limit: MAX_MESSAGE };
+    read_up_to(what, response, MAX_MESSAGE).await
+}
+
+async fn read_up_to(what: &str, response: Response<Incoming>, max: usize) -> Result<Reply, HttpError> {
+    let too_large = || HttpError::TooLarge { what: what.to_owned(), limit: max };
     let status = response.status().as_u16();
     let mut incoming = response.into_body();
     let promised = usize::try_from(hyper::body::Body::size_hint(&incoming).lower()).unwrap_or(usize::MAX);
-    if promised > MAX_MESSAGE {
+    if promised > max {
         return Err(too_large());
     }
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame.map_err(|error| HttpError::broken(what, &error))?.into_data() else { continue };
-        if body.len() + data.len() > MAX_MESSAGE {
+        if body.len() + data.len() > max {
             return Err(too_large());
         }
         body.extend_from_slice(&data);

@@ -1,0 +1,109 @@
+//! Which instances there are: added, set up anew, removed. Reads only.
+//!
+//! Invariants: an instance with open runs keeps its address, as another address is another server, where their prompts would be posted a second time;
+//! an address belongs to one instance that was set up; at most one is the default; what the configuration file has only the file changes.
+
+use crate::event::{InstanceAdded, InstanceConfigured, InstanceRemoved, InstanceSetup, InstanceSource, NewEvent};
+use crate::id::{ClientId, InstanceId};
+use crate::input::{Expect, Refusal};
+use crate::instance::Instance;
+
+use super::Engine;
+
+impl Engine {
+    /// The instance of this name, unless it was removed.
+    pub fn usable(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.get(id).filter(|instance| !instance.is_removed())
+    }
+
+    /// How many runs of an instance still need it.
+    pub fn open_on(&self, id: &InstanceId) -> usize {
+        self.runs.values().filter(|run| run.instance() == id && !run.is_over()).count()
+    }
+
+    /// A run names an address: the instance there is known by a name of its own.
+    pub(super) fn decide_add(&self, id: &InstanceId, client: &ClientId, url: &str) -> Result<Vec<NewEvent>, Refusal> {
+        let added = |client: &ClientId| {
+            vec![NewEvent::Instance(id.clone(), InstanceAdded { client: client.clone(), url: url.to_owned() }.into())]
+        };
+        let Some(known) = self.instances.get(id) else { return Ok(added(client)) };
+        if !known.is_removed() && known.url() == url {
+            return Ok(vec![]);
+        }
+        let free = known.is_removed() || known.setup().source == InstanceSource::Adhoc;
+        if !free || self.open_on(id) > 0 {
+            return Err(Refusal::NameTaken { instance: id.clone(), url: url.to_owned() });
+        }
+        Ok(added(known.client()))
+    }
+
+    pub(super) fn decide_set(
+        &self,
+        id: &InstanceId,
+        client: &ClientId,
+        setup: &InstanceSetup,
+        expect: Expect,
+    ) -> Result<Vec<NewEvent>, Refusal> {
+        let known = self.instances.get(id);
+        let usable = self.usable(id);
+        let same_place = usable.is_some_and(|known| known.setup().connection == setup.connection);
+        match (expect, usable) {
+            (Expect::Known, None) => return Err(Refusal::UnknownInstance(id.clone())),
+            (Expect::New, Some(known)) if known.setup().source != InstanceSource::Adhoc || !same_place => {
+                return Err(Refusal::InstanceExists(id.clone()));
+            }
+            (Expect::New | Expect::Any, None) | (Expect::New | Expect::Known | Expect::Any, Some(_)) => {}
+        }
+        check_source(usable, setup.source)?;
+        let others = || self.set_up().filter(|other| other.id() != id);
+        if let Some(other) = others().find(|other| other.setup().connection == setup.connection) {
+            let url = setup.connection.url().to_owned();
+            return Err(Refusal::AddressTaken { url, other: other.id().clone() });
+        }
+        let open = self.open_on(id);
+        if open > 0 && !same_place {
+            return Err(Refusal::InstanceBusy { instance: id.clone(), open });
+        }
+        let mut facts = Vec::new();
+        if setup.default {
+            for other in others().filter(|other| other.setup().default) {
+                check_source(Some(other), setup.source)?;
+                let setup = InstanceSetup { default: false, ..other.setup().clone() };
+                facts.push(configured(other.id(), other.client(), setup));
+            }
+        }
+        if usable.is_none_or(|known| known.setup() != setup) {
+            facts.push(configured(id, known.map_or(client, Instance::client), setup.clone()));
+        }
+        Ok(facts)
+    }
+
+    pub(super) fn decide_remove(&self, id: &InstanceId, by: InstanceSource) -> Result<Vec<NewEvent>, Refusal> {
+        let known = self.usable(id).ok_or_else(|| Refusal::UnknownInstance(id.clone()))?;
+        check_source(Some(known), by)?;
+        let open = self.open_on(id);
+        if open > 0 {
+            return Err(Refusal::InstanceBusy { instance: id.clone(), open });
+        }
+        Ok(vec![NewEvent::Instance(id.clone(), InstanceRemoved {}.into())])
+    }
+
+    /// The instances that somebody set up, in order of their names.
+    fn set_up(&self) -> impl Iterator<Item = &Instance> {
+        let usable = self.instances.values().filter(|instance| !instance.is_removed());
+        usable.filter(|instance| instance.setup().source != InstanceSource::Adhoc)
+    }
+}
+
+fn check_source(known: Option<&Instance>, by: InstanceSource) -> Result<(), Refusal> {
+    match known {
+        Some(known) if known.setup().source == InstanceSource::Config && by != InstanceSource::Config => {
+            Err(Refusal::InstanceOfConfig(known.id().clone()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn configured(id: &InstanceId, client: &ClientId, setup: InstanceSetup) -> NewEvent {
+    NewEvent::Instance(id.clone(), InstanceConfigured { client: client.clone(), setup }.into())
+}

@@ -1,0 +1,237 @@
+//! Looks at an instance now: the whole way step by step, or what it tells of itself.
+//!
+//! Invariants: every look has a time limit and an own connection, and few go on at a time; what is found is noted for the list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfyd_adapters::comfy::http::{Client, HttpError};
+use comfyd_adapters::comfy::stats::SystemStats;
+use comfyd_adapters::comfy::survey::{self, Features, Step, Survey};
+use comfyd_adapters::transport::Transport;
+use comfyd_engine::InstanceId;
+use serde::Serialize;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
+
+use super::address::check_url;
+use super::board::Seen;
+use super::service::Instances;
+use super::view::{DeviceView, FeaturesView};
+use crate::problem::Problem;
+
+/// How many looks go on at a time.
+pub(super) const LOOKS: usize = 8;
+/// How long an instance may take to tell of itself.
+const STATS_LIMIT: Duration = Duration::from_secs(20);
+
+/// The verdict on the way to an instance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TestReport {
+    /// Its name; null where only an address was given.
+    #[schema(value_type = Option<String>)]
+    pub name: Option<InstanceId>,
+    /// Its address.
+    pub url: String,
+    /// Whether every step went well: runs can go there.
+    pub ok: bool,
+    /// Whether a ComfyUI answers there at all.
+    pub reachable: bool,
+    /// ComfyUI's version.
+    pub version: Option<String>,
+    /// What it computes on.
+    pub devices: Vec<DeviceView>,
+    /// How many prompts run and wait there, anybody's.
+    pub queue: Option<u32>,
+    /// What it can be asked.
+    pub features: FeaturesView,
+    /// The steps: `resolve connect http version websocket queue gpu`.
+    pub steps: Vec<StepView>,
+}
+
+/// One step of the way to an instance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepView {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it went well; null if it was not tried, as one before it failed.
+    pub ok: Option<bool>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// What was found.
+    pub detail: String,
+    /// What is wrong, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<StepProblem>,
+}
+
+/// What is wrong with a step.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepProblem {
+    /// A stable name.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        let problem = step.problem.map(|it| StepProblem { code: it.code, message: it.message, hint: it.hint });
+        Self { name: step.name, ok: step.ok, ms: step.ms, detail: step.detail, problem }
+    }
+}
+
+/// What an instance tells of itself now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StatsView {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: InstanceId,
+    /// Its address.
+    pub url: String,
+    /// The state of our link, as in the list.
+    pub state: &'static str,
+    /// ComfyUI's version.
+    pub version: Option<String>,
+    /// The operating system, as Python calls it.
+    pub os: Option<String>,
+    /// Python's version.
+    pub python: Option<String>,
+    /// The version of `PyTorch`.
+    pub pytorch: Option<String>,
+    /// The machine's memory, in bytes.
+    pub ram_total: Option<u64>,
+    /// What is free of it.
+    pub ram_free: Option<u64>,
+    /// What it computes on, with its memory.
+    pub devices: Vec<DeviceView>,
+    /// How many prompts run and wait there, anybody's.
+    pub queue: u32,
+    /// How long a short question took, in milliseconds.
+    pub latency_ms: u64,
+    /// Runs of ours that it has or had: submitted, executing or being fetched.
+    pub open_runs: usize,
+    /// Runs of ours that wait for it.
+    pub waiting_runs: usize,
+    /// What it can be asked.
+    pub features: FeaturesView,
+}
+
+/// What was asked of an instance.
+struct Told {
+    stats: SystemStats,
+    queue: u32,
+    latency_ms: u64,
+    features: Features,
+}
+
+impl Instances {
+    /// Goes the way to an instance.
+    pub(crate) async fn test(&self, name: &str) -> Result<TestReport, Problem> {
+        let known = self.known(name)?;
+        let id = known.instance.id().clone();
+        let url = known.instance.url().to_owned();
+        let survey = self.walk(&id, &url).await?;
+        self.note(&id, &url, survey.stats.as_ref(), survey.queue, survey.features);
+        Ok(report(Some(id), url, survey))
+    }
+
+    /// Goes the way to an address.
+    pub(crate) async fn test_url(&self, url: &str) -> Result<TestReport, Problem> {
+        let address = check_url(url, self.rules.url_hosts.as_deref())?;
+        let survey = self.walk(&address.instance_id(), &address.to_string()).await?;
+        Ok(report(None, address.to_string(), survey))
+    }
+
+    async fn walk(&self, id: &InstanceId, url: &str) -> Result<Survey, Problem> {
+        let _place = self.place().await;
+        // A name of its own: a server forgets the socket of a name when another comes under it.
+        Ok(survey::walk(self.way(id, url)?, &self.draw_client()).await)
+    }
+
+    /// Asks an instance what it tells of itself.
+    pub(crate) async fn stats(&self, name: &str) -> Result<StatsView, Problem> {
+        let known = self.known(name)?;
+        let (id, url) = (known.instance.id().clone(), known.instance.url().to_owned());
+        let _place = self.place().await;
+        let http = Client::new(self.way(&id, &url)?);
+        let told = match timeout(STATS_LIMIT, ask(&http)).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => return Err(does_not_answer(&id, &error)),
+            Err(_) => {
+                let message = format!("instance {id} does not answer within {} s", STATS_LIMIT.as_secs());
+                return Err(Problem::new(504, "no_answer", message, "ComfyUI may be busy loading: try again."));
+            }
+        };
+        self.note(&id, &url, Some(&told.stats), Some(told.queue), told.features);
+        let view = self.one(name)?;
+        let Told { stats, queue, latency_ms, features } = told;
+        Ok(StatsView {
+            name: id,
+            url,
+            state: view.state,
+            version: stats.version,
+            os: stats.os,
+            python: stats.python,
+            pytorch: stats.pytorch,
+            ram_total: stats.ram_total,
+            ram_free: stats.ram_free,
+            devices: stats.devices.into_iter().map(DeviceView::from).collect(),
+            queue,
+            latency_ms,
+            open_runs: view.open_runs,
+            waiting_runs: view.waiting_runs,
+            features: features.into(),
+        })
+    }
+
+    pub(super) async fn place(&self) -> SemaphorePermit<'_> {
+        self.looks.acquire().await.expect("the semaphore is never closed")
+    }
+
+    pub(super) fn way(&self, id: &InstanceId, url: &str) -> Result<Arc<dyn Transport>, Problem> {
+        let message = || format!("instance {id} has no usable address: {url}");
+        (self.connector)(id, url).ok_or_else(|| Problem::new(409, "bad_address", message(), "Give it another address."))
+    }
+
+    fn note(&self, id: &InstanceId, url: &str, stats: Option<&SystemStats>, queue: Option<u32>, features: Features) {
+        let Some(stats) = stats else { return };
+        let seen = Seen { url: url.to_owned(), at: self.clock.now(), devices: stats.devices.clone(), queue, features };
+        self.board.saw(id, seen);
+    }
+}
+
+async fn ask(http: &Client) -> Result<Told, HttpError> {
+    let stats = http.stats().await?;
+    // Timed on a connection that is open already, as polling has it.
+    let began = Instant::now();
+    let queue = http.prompt_info().await?;
+    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let features = Features { cancels_jobs: http.has_cancel().await?, ..Features::of_version(stats.version.as_deref()) };
+    Ok(Told { stats, queue, latency_ms, features })
+}
+
+/// The instance is known and does not do its part.
+pub(super) fn does_not_answer(id: &InstanceId, error: &HttpError) -> Problem {
+    Problem::new(502, error.code(), format!("instance {id} gives no answer: failed to {error}"), error.hint())
+}
+
+fn report(name: Option<InstanceId>, url: String, survey: Survey) -> TestReport {
+    let ok = survey.is_good();
+    let reachable = survey.steps.iter().any(|step| step.name == "http" && step.ok == Some(true));
+    let stats = survey.stats.unwrap_or_default();
+    TestReport {
+        name,
+        url,
+        ok,
+        reachable,
+        version: stats.version,
+        devices: stats.devices.into_iter().map(DeviceView::from).collect(),
+        queue: survey.queue,
+        features: survey.features.into(),
+        steps: survey.steps.into_iter().map(StepView::from).collect(),
+    }
+}
