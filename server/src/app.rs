@@ -296,6 +296,11 @@ impl App {
         self.history.log(run, after).await
     }
 
+    /// The same, as they are stored.
+    pub(crate) async fn records(&self, run: RunId, after: Seq) -> Result<crate::history::Records, Problem> {
+        self.history.records(run, after).await
+    }
+
     /// The raw bytes of a run's log.
     ///
     /// # Errors

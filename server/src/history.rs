@@ -23,6 +23,9 @@ pub(crate) struct Folded {
     pub(crate) damaged: Option<Damaged>,
 }
 
+/// Records of a log.
+pub(crate) type Records = Vec<(Seq, Vec<u8>)>;
+
 /// Folds a run's log up to a place.
 pub(crate) async fn fold(store: &FileStore, id: RunId, until: Option<Seq>) -> Result<Folded, RecoverError> {
     let read = store.read(&StreamId::Run(id), Seq(0)).await?;
@@ -77,13 +80,19 @@ impl History {
     }
 
     pub(crate) async fn log(&self, id: RunId, after: Seq) -> Result<Vec<LogLine>, Problem> {
+        let records = self.records(id, after).await?;
+        let lines = records.iter().map(|(seq, payload)| line(id, *seq, payload));
+        lines.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(id, &error))
+    }
+
+    /// The records of a log after a place, as they are stored.
+    pub(crate) async fn records(&self, id: RunId, after: Seq) -> Result<Records, Problem> {
         if self.live.summary(id).is_none() {
             return Err(Problem::unknown_run(&id.to_string()));
         }
         let read = self.store.read(&StreamId::Run(id), after).await.map_err(|error| unreadable(id, &error.into()))?;
         self.tell_damage(id);
-        let lines = read.records.iter().map(|(seq, payload)| line(id, *seq, payload));
-        lines.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(id, &error))
+        Ok(read.records)
     }
 
     pub(crate) async fn raw_log(&self, id: RunId) -> Result<Bytes, Problem> {
@@ -118,14 +127,7 @@ impl History {
     pub(crate) fn output_file(&self, view: &RunView, n: u32) -> Result<OutputFile, Problem> {
         let id = view.run_id;
         let known = view.outputs.iter().find(|output| output.n == n);
-        let output = known.ok_or_else(|| {
-            Problem::new(
-                404,
-                "no_such_output",
-                format!("run {id} has no output {n}"),
-                format!("List them at /api/v1/runs/{id}/outputs."),
-            )
-        })?;
+        let output = known.ok_or_else(|| no_such_output(id, n))?;
         match (&output.local_name, output.size, &output.sha256) {
             (Some(name), Some(size), Some(sha256)) => Ok(OutputFile {
                 path: crate::outputs::folder(&self.root, id).join(name),
@@ -144,6 +146,18 @@ impl History {
     }
 }
 
+/// There is no output of this number.
+pub(crate) fn no_such_output(id: RunId, n: u32) -> Problem {
+    let hint = format!("List them at /api/v1/runs/{id}/outputs.");
+    Problem::new(404, "no_such_output", format!("run {id} has no output {n}"), hint)
+}
+
+/// The same records, if each of them can be told.
+pub(crate) fn readable(id: RunId, records: Records) -> Result<Records, Problem> {
+    records.iter().try_for_each(|(seq, payload)| decode(id, *seq, payload).map(drop)).map_err(|error| unreadable(id, &error))?;
+    Ok(records)
+}
+
 /// A record for people: blobs are shortened to their length.
 pub(crate) fn line(id: RunId, seq: Seq, payload: &[u8]) -> Result<LogLine, RecoverError> {
     let fact = decode(id, seq, payload)?;
@@ -159,7 +173,7 @@ pub(crate) fn line(id: RunId, seq: Seq, payload: &[u8]) -> Result<LogLine, Recov
     Ok(LogLine { seq, at: recorded.at.to_string(), event })
 }
 
-fn unreadable(id: RunId, error: &RecoverError) -> Problem {
+pub(crate) fn unreadable(id: RunId, error: &RecoverError) -> Problem {
     let mut message = format!("the log of run {id} cannot be read: failed to {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

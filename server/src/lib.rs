@@ -22,5 +22,6 @@ pub mod problem;
 pub mod server;
 pub mod store;
 pub mod testing;
+mod thumbs;
 mod token;
 mod vault;

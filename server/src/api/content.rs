@@ -8,9 +8,8 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -23,6 +22,7 @@ use super::page::is_among;
 use super::range::{Wanted, wanted};
 use super::reply::{Answer, flag, query_of};
 use super::routes::Ctx;
+use super::sealed::{put, seal};
 use crate::app::OutputFile;
 use crate::beneath;
 use crate::problem::Problem;
@@ -61,9 +61,7 @@ pub(super) async fn content(
 ) -> Answer {
     let query = query_of(query)?;
     let run = ctx.app.resolve(&name)?;
-    let number = n.parse::<u32>().map_err(|_| {
-        Problem::invalid("bad_number", "the number of an output is not a number", "`GET .../outputs` lists them.")
-    })?;
+    let number = number_of(&n)?;
     let output = ctx.app.output(run, number).await?;
     let saving = if flag("download", query.download.as_deref())? { Saving::Always } else { Saving::IfNotShown };
     let mut response = serve(&output, &method, &headers).await?;
@@ -75,8 +73,7 @@ pub(super) async fn content(
     put(out, CONTENT_DISPOSITION, &name)?;
     put(out, ETAG, &etag(&output))?;
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    out.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    seal(out);
     Ok(response)
 }
 
@@ -84,10 +81,13 @@ fn etag(output: &OutputFile) -> String {
     format!("\"{}\"", output.sha256)
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Problem> {
-    let value = HeaderValue::from_str(value).map_err(|_| Problem::internal(format!("`{name}` cannot be written")))?;
-    headers.insert(name, value);
-    Ok(())
+/// The number of an output.
+pub(super) fn number_of(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| {
+        let text: String = text.chars().take(60).collect();
+        let message = format!("the number of an output is not a number: `{text}`");
+        Problem::invalid("bad_number", message, "`GET .../outputs` lists them.")
+    })
 }
 
 async fn serve(output: &OutputFile, method: &Method, headers: &HeaderMap) -> Answer {

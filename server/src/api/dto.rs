@@ -212,7 +212,8 @@ impl<'a> OutputLink<'a> {
         view.outputs.iter().map(|output| Self::one(view, output)).collect()
     }
 
-    fn one(view: &RunView, output: &'a OutputView) -> Self {
+    /// One of them.
+    pub(super) fn one(view: &RunView, output: &'a OutputView) -> Self {
         let stored = output.local_name.is_some();
         Self {
             n: output.n,

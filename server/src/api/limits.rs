@@ -12,6 +12,10 @@ use crate::problem::Problem;
 
 /// Logs folded at once for readers that come back: each may take a while.
 const FOLDS: usize = 2;
+/// Answers that a thread writes, at once: archives, logs and patches. Each may be held up by its reader.
+const WORK: usize = 32;
+/// Pictures made small at once: each may take 256 MiB.
+const THUMBNAILS: usize = 2;
 /// Logins in flight. Anybody may try, so they are counted apart: they cannot take the places of those who have the token.
 const LOGINS: usize = 8;
 /// Uploads by form at once: each may hold its files in memory.
@@ -55,6 +59,8 @@ pub(super) struct Limits {
     by_peer: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
     uploads: Arc<Semaphore>,
     folds: Arc<Semaphore>,
+    work: Arc<Semaphore>,
+    thumbnails: Arc<Semaphore>,
 }
 
 impl Limits {
@@ -68,7 +74,19 @@ impl Limits {
             by_peer: Arc::default(),
             uploads: of(UPLOADS),
             folds: of(FOLDS),
+            work: of(WORK),
+            thumbnails: of(THUMBNAILS),
         }
+    }
+
+    /// A place for a thread that writes an answer.
+    pub(super) fn work(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        take(&self.work, "long answers are being written")
+    }
+
+    /// Waits for a place to make a thumbnail; nothing if the server is going down.
+    pub(super) async fn thumbnail(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.thumbnails).acquire_owned().await.ok()
     }
 
     /// Waits for a place to fold a log; nothing if the server is going down.

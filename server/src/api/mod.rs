@@ -3,6 +3,7 @@
 //! Invariants: every request passes the guard first; GET changes nothing; every answer but files, logs and streams is JSON with `success`.
 //! Absent: what the server does; handlers translate and call [`crate::app::App`].
 
+mod archive;
 mod board;
 mod body;
 mod content;
@@ -16,16 +17,20 @@ mod host;
 mod hub;
 mod instances;
 mod limits;
+mod log;
 mod login;
 mod openapi;
 mod outputs;
 mod page;
+mod patches;
+mod pipe;
 mod plan;
 mod range;
 mod reply;
 mod ring;
 mod routes;
 mod runs;
+mod sealed;
 mod secret;
 mod serve;
 mod session;
@@ -33,6 +38,7 @@ mod shapes;
 mod sse;
 mod stall;
 mod strict;
+mod thumbnail;
 mod upload;
 
 pub use guard::Security;

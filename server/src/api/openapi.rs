@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::routes::{Access, ROUTES, Route, Verb};
-use super::{content, feed, follow, health, instances, login, outputs, plan, runs};
+use super::{archive, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, thumbnail};
 use crate::problem::Problem;
 
 /// Handlers in the order of the table of routes.
@@ -39,10 +39,14 @@ use crate::problem::Problem;
         runs::one,
         runs::delete,
         runs::at,
-        runs::log,
+        log::log,
+        patches::patches,
         follow::run,
         outputs::preview,
         outputs::list,
+        outputs::one,
+        thumbnail::thumbnail,
+        archive::archive,
         content::content,
         runs::cancel,
         runs::resubmit,

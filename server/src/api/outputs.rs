@@ -9,6 +9,7 @@ use comfyd_engine::{RunId, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::content::number_of;
 use super::dto::OutputLink;
 use super::reply::{Answer, ok};
 use super::routes::Ctx;
@@ -36,6 +37,18 @@ pub(super) async fn list(State(ctx): State<Ctx>, Path(name): Path<String>) -> An
     let view = ctx.app.view(ctx.app.resolve(&name)?).await?;
     let outputs = OutputLink::of(&view);
     ok(&Outputs { workflow_id: &view.workflow_id, run_id: view.run_id, status: view.status.as_str(), outputs })
+}
+
+/// Tells of one output.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/outputs/{n}", operation_id = "describeOutput", tag = "runs",
+    params(("id" = String, Path, description = "A run id or a `workflow_id`."), ("n" = u32, Path, description = "The number of the output.")),
+    responses((status = 200, description = "The output.", body = OutputLink)))]
+pub(super) async fn one(State(ctx): State<Ctx>, Path((name, n)): Path<(String, String)>) -> Answer {
+    let n = number_of(&n)?;
+    let view = ctx.app.view(ctx.app.resolve(&name)?).await?;
+    let output = view.outputs.iter().find(|output| output.n == n);
+    let output = output.ok_or_else(|| crate::history::no_such_output(view.run_id, n))?;
+    ok(&OutputLink::one(&view, output))
 }
 
 /// Gives the newest picture of what is being made.

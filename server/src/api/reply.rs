@@ -50,6 +50,17 @@ pub(super) fn query_of<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, 
     Ok(query)
 }
 
+/// A query parameter that is a number, not below `least`.
+pub(super) fn number(name: &str, value: Option<&str>, least: u64) -> Result<Option<u64>, Problem> {
+    let Some(text) = value else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| *number >= least && text.bytes().all(|byte| byte.is_ascii_digit()));
+    number.map(Some).ok_or_else(|| {
+        let text: String = text.chars().take(60).collect();
+        let message = format!("`{name}` cannot be `{text}`");
+        Problem::invalid("bad_query", message, format!("Give a whole number from {least}, or leave `{name}` out."))
+    })
+}
+
 /// A query parameter that is `1` or `0`.
 pub(super) fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
     match value {

@@ -11,7 +11,9 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
-use super::{content, feed, follow, health, instances, login, openapi, outputs, page, plan, runs};
+use super::{
+    archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, runs, thumbnail,
+};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -131,10 +133,14 @@ pub static ROUTES: &[Route] = &[
     get("/api/v1/runs/{id}", |verb| on(verb, runs::one)),
     delete("/api/v1/runs/{id}", |verb| on(verb, runs::delete)),
     get("/api/v1/runs/{id}/at/{seq}", |verb| on(verb, runs::at)),
-    get("/api/v1/runs/{id}/log", |verb| on(verb, runs::log)),
+    get("/api/v1/runs/{id}/log", |verb| on(verb, log::log)),
+    get("/api/v1/runs/{id}/patches", |verb| on(verb, patches::patches)),
     get("/api/v1/runs/{id}/events", |verb| on(verb, follow::run)),
     get("/api/v1/runs/{id}/preview", |verb| on(verb, outputs::preview)),
     get("/api/v1/runs/{id}/outputs", |verb| on(verb, outputs::list)),
+    get("/api/v1/runs/{id}/outputs.zip", |verb| on(verb, archive::archive)),
+    get("/api/v1/runs/{id}/outputs/{n}", |verb| on(verb, outputs::one)),
+    get("/api/v1/runs/{id}/outputs/{n}/thumbnail", |verb| on(verb, thumbnail::thumbnail)),
     get("/api/v1/runs/{id}/outputs/{n}/content", |verb| on(verb, content::content)),
     post("/api/v1/runs/{id}/cancel", |verb| on(verb, runs::cancel)),
     post("/api/v1/runs/{id}/resubmit", |verb| on(verb, runs::resubmit)),

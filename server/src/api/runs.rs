@@ -1,20 +1,21 @@
 //! `/api/v1/runs`.
 
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use comfyd_adapters::digest::sha256;
 use comfyd_engine::{InstanceId, RunId, RunView, Seq, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::reply::{Answer, flag, ok, query_of, success};
+use super::page::is_among;
+use super::reply::{Answer, json, ok, query_of, success, with_success};
 use super::routes::Ctx;
 use super::shapes::{Asked, CancelBody, ExecuteBody, ExecuteForm, Retried};
-use super::{body, plan};
-use crate::app::{Created, Filter, LogLine};
+use super::{body, plan, sealed};
+use crate::app::{Created, Filter};
 use crate::live::Summary;
 use crate::problem::Problem;
 
@@ -152,9 +153,16 @@ fn status_of(word: &str) -> Result<Status, Problem> {
 
 /// Gives a run as it is now.
 #[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "getRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
-    responses((status = 200, description = "The run.", body = RunView)))]
-pub(super) async fn one(State(ctx): State<Ctx>, Path(name): Path<String>) -> Answer {
-    ok(&ctx.app.view(ctx.app.resolve(&name)?).await?)
+    responses((status = 200, description = "The run.", body = RunView), (status = 304, description = "The caller has it already, by `If-None-Match`.")))]
+pub(super) async fn one(State(ctx): State<Ctx>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
+    let view = ctx.app.view(ctx.app.resolve(&name)?).await?;
+    let text = with_success("true", &view)?;
+    // Of the text, because an estimate or a place in the queue changes without an event.
+    let etag = format!("\"{}-{}\"", view.seq, &sha256(&text).as_str()[..16]);
+    let fresh = is_among(&headers, &etag);
+    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, text) };
+    sealed::put(response.headers_mut(), ETAG, &etag)?;
+    Ok(response)
 }
 
 /// Removes a run that is over, with its log, state and stored outputs; copies of the outputs elsewhere stay.
@@ -215,44 +223,4 @@ pub(super) async fn retry(State(ctx): State<Ctx>, Path(name): Path<String>, requ
     body::fields(request).await?;
     let created = ctx.app.retry(run).await?;
     success(StatusCode::CREATED, &Retried { run_id: created.run_id, workflow_id: created.workflow_id, retry_of: run })
-}
-
-/// How to give the log.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Logging {
-    /// `1` for the file itself.
-    #[param(pattern = "^[01]$")]
-    raw: Option<String>,
-    /// Only events after this one.
-    after: Option<u64>,
-}
-
-/// Gives the recorded events of a run: a JSON line each, or the file.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/log", operation_id = "getLog", tag = "runs",
-    params(("id" = String, Path, description = "A run id or a `workflow_id`."), Logging),
-    responses((status = 200, description = "The events.", content((LogLine = "application/x-ndjson"), (String = "application/octet-stream"))),
-        (status = 409, description = "The log is damaged.", body = Problem)))]
-pub(super) async fn log(
-    State(ctx): State<Ctx>,
-    Path(name): Path<String>,
-    query: Result<Query<Logging>, QueryRejection>,
-) -> Answer {
-    let query = query_of(query)?;
-    let run = ctx.app.resolve(&name)?;
-    if flag("raw", query.raw.as_deref())? {
-        let mut response = Response::new(Body::from(ctx.app.raw_log(run).await?));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"events.log\""));
-        return Ok(response);
-    }
-    let mut lines = Vec::new();
-    for line in ctx.app.log(run, Seq(query.after.unwrap_or(0))).await? {
-        serde_json::to_writer(&mut lines, &line)
-            .map_err(|error| Problem::internal(format!("an event could not be written: {error}")))?;
-        lines.push(b'\n');
-    }
-    let mut response = Response::new(Body::from(lines));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    Ok(response)
 }

@@ -5,8 +5,10 @@
 
 mod between;
 mod merge;
+mod replay;
 mod shape;
 
 pub use between::patch_between;
 pub use merge::{diff, merge};
+pub(crate) use replay::Replay;
 pub use shape::{list_shape, live_shape};

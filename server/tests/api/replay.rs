@@ -1,0 +1,96 @@
+//! What a run was: its events, its state at each of them, and the patches between.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use comfyd_server::patch::{list_shape, merge};
+use serde_json::{Value, json};
+
+use crate::support::{House, Reply, asking};
+
+fn lines(reply: &Reply) -> Vec<Value> {
+    assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
+    reply
+        .body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("JSON"))
+        .collect()
+}
+
+#[tokio::test]
+async fn patches_lead_to_the_state_at_each_event() {
+    let house = House::new(50.0).await;
+    let run = house.run("01_simple_save").await;
+    let last = house.ended(&run).await["seq"].as_u64().expect("a number");
+    let all = house.get(&format!("/api/v1/runs/{run}/patches")).await.json();
+    assert_eq!(
+        [&all["success"], &all["from"], &all["to"], &all["last"], &all["next"]],
+        [&json!(true), &json!(1), &json!(last), &json!(last), &Value::Null]
+    );
+    let log = lines(&house.get(&format!("/api/v1/runs/{run}/log")).await);
+    let mut shown = Value::Null;
+    for (n, entry) in all["entries"].as_array().expect("a list").iter().enumerate() {
+        assert_eq!((&entry["seq"], &entry["at"], &entry["kind"]), (&log[n]["seq"], &log[n]["at"], &log[n]["event"]["kind"]));
+        assert_eq!((entry["state"].is_object(), entry["patch"].is_object()), (n == 0, n > 0));
+        if n == 0 {
+            shown = entry["state"].clone();
+        } else {
+            merge(&mut shown, entry["patch"].clone());
+        }
+        let mut at = house.get(&format!("/api/v1/runs/{run}/at/{}", n + 1)).await.json();
+        let mut state = list_shape(&shown);
+        at.as_object_mut().expect("a run").remove("success");
+        // An estimate is never served in the past.
+        for view in [&mut at, &mut state] {
+            view["timing"]["estimated_completion"].take();
+        }
+        assert_eq!(state, at, "at {}", n + 1);
+    }
+    assert_eq!(shown["seq"], last);
+    let part = house.get(&format!("/api/v1/runs/{run}/patches?from=3&to=5")).await.json();
+    let seqs: Vec<_> = part["entries"].as_array().expect("a list").iter().map(|entry| entry["seq"].as_u64()).collect();
+    assert_eq!(seqs, [Some(3), Some(4), Some(5)]);
+    assert!(part["entries"][0]["state"]["seq"] == 3 && part["next"].is_null());
+    let far = house.get(&format!("/api/v1/runs/{run}/patches?from={last}&to=18446744073709551615")).await.json();
+    assert_eq!(far["entries"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn bounds_are_checked() {
+    let house = House::new(50.0).await;
+    let run = house.run("06_text").await;
+    let last = house.ended(&run).await["seq"].as_u64().expect("a number");
+    let ask = async |rest: &str| house.get(&format!("/api/v1/runs/{run}/{rest}")).await;
+    for bad in ["from=0", "from=x", "to=0", "to=-1", "from=5&to=4", "from=+1", "from=", "from=99999999999999999999"] {
+        for kind in ["patches", "log"] {
+            let reply = ask(&format!("{kind}?{bad}")).await;
+            assert_eq!((reply.status, &reply.json()["code"]), (StatusCode::BAD_REQUEST, &json!("bad_query")), "{kind}?{bad}");
+        }
+    }
+    for bad in ["log?limit=0", "log?raw=1&from=2", "log?after=1&from=2", "log?after=x", "log?after=9&to=9"] {
+        assert_eq!(ask(bad).await.json()["code"], "bad_query", "{bad}");
+    }
+    let beyond = ask(&format!("patches?from={}", last + 1)).await;
+    assert_eq!((beyond.status, &beyond.json()["code"]), (StatusCode::NOT_FOUND, &json!("no_such_event")));
+    let seqs = |reply: Reply| lines(&reply).iter().map(|line| line["seq"].as_u64().expect("a number")).collect::<Vec<_>>();
+    assert_eq!(seqs(ask("log").await), (1..=last).collect::<Vec<_>>());
+    assert_eq!(seqs(ask("log?from=2&to=4").await), [2, 3, 4]);
+    assert_eq!(seqs(ask("log?after=2&limit=2").await), [3, 4]);
+    assert_eq!(seqs(ask(&format!("log?from={}", last + 1)).await), Vec::<u64>::new());
+    assert!(ask("log?raw=1").await.body.starts_with(b"CFDLOG"));
+}
+
+#[tokio::test]
+async fn who_has_the_state_already_is_told_so() {
+    let house = House::new(50.0).await;
+    let run = house.run("06_text").await;
+    house.ended(&run).await;
+    let path = format!("/api/v1/runs/{run}");
+    let whole = house.get(&path).await;
+    let ask = async |tag: &str| {
+        house.ask(asking("GET", &path).header("if-none-match", tag).body(Body::empty()).expect("a request")).await
+    };
+    let again = ask(whole.header("etag")).await;
+    assert_eq!((again.status, again.body.len(), again.header("etag")), (StatusCode::NOT_MODIFIED, 0, whole.header("etag")));
+    assert_eq!(ask("\"other\"").await.body, whole.body);
+}
