@@ -7,6 +7,7 @@
 pub mod comfy;
 pub mod digest;
 pub mod env;
+pub mod hot;
 pub mod retry;
 pub mod sniff;
 pub mod transport;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{Clock, Rng};
+use comfyd_adapters::hot::Hot;
 use tokio::sync::{Mutex, watch};
 
 use crate::app::{App, Readiness};
@@ -32,8 +34,8 @@ pub(crate) struct Ground {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) connector: Connector,
     pub(crate) core: CoreConfig,
-    pub(crate) rules: Rules,
-    pub(crate) poll: Duration,
+    pub(crate) rules: Hot<Rules>,
+    pub(crate) tuning: Hot<Tuning>,
 }
 
 /// A server that is put together; its core loop is yet to be run.
@@ -55,14 +57,8 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     });
     let (handle, inbox) = CoreHandle::channel();
     let vault = Arc::new(Vault::new(Arc::clone(&store)));
-    let sink = Arc::new(OutputFolder::new(
-        ground.root.clone(),
-        ground.disk,
-        ground.offload,
-        Arc::clone(&live),
-        ground.rules.min_free,
-        ground.rules.output_roots.clone(),
-    ));
+    let sink =
+        Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.clone()));
     let dispatcher = Dispatcher::new(DispatchDeps {
         connector: Arc::clone(&ground.connector),
         inputs: handle.inputs(),
@@ -70,7 +66,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         sink,
         rng: Arc::clone(&ground.rng),
         live: Arc::clone(&live),
-        poll: ground.poll,
+        tuning: ground.tuning,
         idle: IDLE_LINK,
     });
     let board = Arc::new(Board::default());

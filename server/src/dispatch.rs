@@ -9,7 +9,9 @@ use comfyd_adapters::comfy::executor::{Executor, ExecutorDeps};
 use comfyd_adapters::comfy::http::Client;
 use comfyd_adapters::comfy::link::{Link, LinkConfig, LinkDeps, LinkHandle, Preview};
 use comfyd_adapters::comfy::ports::OutputSink;
+use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::Rng;
+use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::Transport;
 use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, Outcome, PromptId, RunId};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -36,7 +38,7 @@ pub(crate) struct DispatchDeps {
     pub(crate) sink: Arc<dyn OutputSink>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) live: Arc<Live>,
-    pub(crate) poll: Duration,
+    pub(crate) tuning: Hot<Tuning>,
     /// How long a link is kept that no run needs.
     pub(crate) idle: Duration,
 }
@@ -162,13 +164,10 @@ impl Dispatcher {
         if let Some(old) = self.hands.remove(instance.id()) {
             old.stop.cancel();
         }
-        let http = Client::new(transport);
+        let http = Client::tuned(transport, self.deps.tuning.clone());
         let stop = self.stop.child_token();
         let (watched, watching) = watch::channel(Vec::new());
-        let config = LinkConfig {
-            poll: self.deps.poll,
-            ..LinkConfig::new(instance.id().clone(), instance.client().clone(), http.clone())
-        };
+        let config = LinkConfig::new(instance.id().clone(), instance.client().clone(), http.clone());
         let deps = LinkDeps {
             inputs: self.deps.inputs.clone(),
             watched: watching,

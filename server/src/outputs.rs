@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use comfyd_adapters::comfy::ports::{OutputSink, PartFile};
 use comfyd_adapters::digest::finished;
+use comfyd_adapters::hot::Hot;
 use comfyd_adapters::sniff::sniff;
 use comfyd_engine::{RunId, SavedFile};
 use futures_util::future::BoxFuture;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256 as Hasher};
 
 use copy::{Copies, Original};
 
+use crate::intake::Rules;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::store::{Disk, DiskFile, Replace};
@@ -36,7 +38,7 @@ pub(crate) struct OutputFolder {
     offload: Offload,
     live: Arc<Live>,
     busy: Arc<Busy>,
-    min_free: u64,
+    rules: Hot<Rules>,
     copies: Arc<Copies>,
 }
 
@@ -68,23 +70,17 @@ impl Drop for Claim {
 }
 
 impl OutputFolder {
-    /// Files wait while less than `min_free` bytes are free: what is left is for the log. Copies go to folders under `roots` only.
-    pub(crate) fn new(
-        root: PathBuf,
-        disk: Arc<dyn Disk>,
-        offload: Offload,
-        live: Arc<Live>,
-        min_free: u64,
-        roots: Vec<PathBuf>,
-    ) -> Self {
-        Self { root, disk, offload, live, busy: Arc::default(), min_free, copies: Arc::new(Copies::under(roots)) }
+    /// Files wait while less is free than the rules want: what is left is for the log. Copies go to folders under their output roots only.
+    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, offload: Offload, live: Arc<Live>, rules: Hot<Rules>) -> Self {
+        let copies = Arc::new(Copies::under(rules.clone()));
+        Self { root, disk, offload, live, busy: Arc::default(), rules, copies }
     }
 }
 
 impl OutputSink for OutputFolder {
     fn open(&self, run: RunId, n: u32, label: &str) -> BoxFuture<'_, io::Result<Box<dyn PartFile>>> {
         let place = Place::new(&folder(&self.root, run), n, label);
-        let room = Room { root: self.root.clone(), min_free: self.min_free };
+        let room = Room { root: self.root.clone(), min_free: self.rules.get().min_free };
         let (disk, offload) = (Arc::clone(&self.disk), self.offload);
         let copy_to = self.live.view(run).and_then(|view| view.output_dir.clone()).map(PathBuf::from);
         let copy_to = copy_to.map(|folder| CopyTo { folder, copies: Arc::clone(&self.copies) });

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{SystemClock, SystemRng};
+use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::{Address, TcpTransport, Transport};
 use comfyd_engine::Limits;
 use tokio::net::TcpListener;
@@ -49,8 +50,8 @@ pub struct ServeOptions {
     pub output_roots: Option<Vec<PathBuf>>,
     /// The engine's limits.
     pub limits: Limits,
-    /// The rhythm of polling instances that have runs.
-    pub poll: Duration,
+    /// The rhythms and patience of everything that speaks to instances.
+    pub tuning: Tuning,
     /// New runs are refused below this much free disk space, in bytes.
     pub min_free: u64,
     /// How many clients may be connected.
@@ -71,7 +72,7 @@ impl ServeOptions {
             input_roots: None,
             output_roots: None,
             limits: Limits::default(),
-            poll: Duration::from_secs(2),
+            tuning: Tuning::default(),
             min_free: 512 << 20,
             bounds: Bounds::default(),
         }
@@ -127,6 +128,7 @@ pub struct Running {
     core_stop: CancellationToken,
     keeper: JoinHandle<()>,
     server_json: PathBuf,
+    levers: Levers,
 }
 
 impl Running {
@@ -138,6 +140,14 @@ impl Running {
     /// The page, logged in.
     pub fn page(&self) -> String {
         format!("{}/#token={}", self.url(), self.token)
+    }
+
+    /// Goes by newer options from now on, as far as they can change while it runs: all but directory, address and token.
+    pub async fn change(&self, newer: &ServeOptions) {
+        self.levers.rules.set(rules(newer, self.levers.listen));
+        self.levers.tuning.set(newer.tuning.clone());
+        self.app.history.store.set_min_free(newer.min_free);
+        self.app.core.limit(newer.limits.clone()).await;
     }
 
     /// Asks it to stop: no new requests, everything to disk. What runs on the instances goes on there.
@@ -181,13 +191,14 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let store_options = Options { min_free: options.min_free, ..Options::default() };
     let opened = Offload::Threads.run(move || FileStore::open(&opening.0, opening.1, store_options)).await;
     let (store, recovered) = opened?;
-    let token = match options.token {
-        Some(token) => token,
+    let token = match &options.token {
+        Some(token) => token.clone(),
         None => stored_token(&root)?,
     };
     let listener =
         TcpListener::bind(options.listen).await.map_err(|source| StartError::Listen { addr: options.listen, source })?;
     let addr = listener.local_addr().map_err(|source| StartError::Listen { addr: options.listen, source })?;
+    let (rules, tuning) = (Hot::new(rules(&options, options.listen)), Hot::new(options.tuning));
     let ground = Ground {
         root: root.clone(),
         disk,
@@ -196,14 +207,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         rng: Arc::new(SystemRng::default()),
         connector: over_tcp(),
         core: CoreConfig { limits: options.limits, ..CoreConfig::default() },
-        rules: Rules {
-            default_url: options.default_url,
-            url_hosts: options.url_hosts,
-            input_roots: roots(options.input_roots, options.listen),
-            output_roots: roots(options.output_roots, options.listen),
-            min_free: options.min_free,
-        },
-        poll: options.poll,
+        rules: rules.clone(),
+        tuning: tuning.clone(),
     };
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");
@@ -231,7 +236,26 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     tokio::spawn(async move { ends.run_until_cancelled(instances.keep_declared()).await });
     let api = tokio::spawn(api::serve_within(listener, router, stop.clone(), options.bounds));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
-    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json })
+    let levers = Levers { listen: options.listen, rules, tuning };
+    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json, levers })
+}
+
+/// What callers may do; the address is the one that is listened on, whatever newer options say.
+fn rules(options: &ServeOptions, listen: SocketAddr) -> Rules {
+    Rules {
+        default_url: options.default_url.clone(),
+        url_hosts: options.url_hosts.clone(),
+        input_roots: roots(options.input_roots.clone(), listen),
+        output_roots: roots(options.output_roots.clone(), listen),
+        min_free: options.min_free,
+    }
+}
+
+/// What can change while it runs.
+struct Levers {
+    listen: SocketAddr,
+    rules: Hot<Rules>,
+    tuning: Hot<Tuning>,
 }
 
 /// The folders that the user named. Where only this machine asks, its user's home is the default; who comes from afar gets no file unasked.

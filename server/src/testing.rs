@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use comfyd_adapters::env::{Clock, SystemRng};
+use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::Transport;
 use comfyd_engine::{InstanceId, Timestamp};
 use tokio::task::JoinHandle;
@@ -103,8 +104,8 @@ impl SimServer {
             rng: Arc::new(SystemRng::seeded(options.seed)),
             connector: options.connect,
             core: options.core,
-            rules: Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() },
-            poll: Duration::from_secs(2),
+            rules: Hot::new(Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() }),
+            tuning: Hot::default(),
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();

@@ -16,5 +16,6 @@ pub mod refusal;
 pub mod socket;
 pub mod stats;
 pub mod survey;
+pub mod tuning;
 pub mod version;
 mod wire;

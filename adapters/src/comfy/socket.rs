@@ -1,6 +1,7 @@
 //! The WebSocket of one instance: opened with our flags, kept alive, watched for silence.
 //!
-//! Invariants: `next` may be dropped at any point without losing a frame; a peer that says nothing for 45 s is dead.
+//! Invariants: `next` may be dropped at any point without losing a frame; a peer that says nothing for as long as the tuning
+//! says is dead.
 //! Absent: what frames mean.
 
 use std::time::Duration;
@@ -15,12 +16,12 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::http::HttpError;
 use super::parse::{self, Incoming, MAX_MESSAGE};
+use super::tuning::Tuning;
+use crate::hot::Hot;
 use crate::transport::{CONNECT_LIMIT, Stream, Transport};
 
-/// How often we ping: the server never does (protocol.md 2).
+/// How often we ping at least: the server never does (protocol.md 2).
 const PING_EVERY: Duration = Duration::from_secs(15);
-/// After so long without a byte the peer is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(45);
 /// How long the answer to our flags is waited for; older servers never give one.
 const FLAGS_LIMIT: Duration = Duration::from_secs(3);
 /// How long a close handshake may take.
@@ -51,8 +52,8 @@ pub enum SocketError {
     /// The handshake took too long.
     #[error("open the WebSocket: no answer within 10 s")]
     NoAnswer,
-    /// Nothing came for 45 s.
-    #[error("use the WebSocket: nothing came for 45 s")]
+    /// Nothing came for as long as a peer may be silent.
+    #[error("use the WebSocket: nothing came for too long, not even answers to pings")]
     Dead,
     /// The server closed it.
     #[error("use the WebSocket: the server closed it")]
@@ -95,6 +96,7 @@ pub struct Socket {
     stream: WebSocketStream<Box<dyn Stream>>,
     heard: Instant,
     next_ping: Instant,
+    tuning: Hot<Tuning>,
 }
 
 impl std::fmt::Debug for dyn Stream {
@@ -109,6 +111,14 @@ impl Socket {
     /// # Errors
     /// If the server cannot be reached or does not speak WebSocket.
     pub async fn open(transport: &dyn Transport, client: &ClientId) -> Result<Opened, SocketError> {
+        Self::open_tuned(transport, client, Hot::default()).await
+    }
+
+    /// The same with a tuning that others may change.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or does not speak WebSocket.
+    pub async fn open_tuned(transport: &dyn Transport, client: &ClientId, tuning: Hot<Tuning>) -> Result<Opened, SocketError> {
         let connect = |source| SocketError::Connect(HttpError::Connect { host: transport.host(), source });
         let stream = match timeout(CONNECT_LIMIT, transport.connect()).await {
             Ok(opened) => opened.map_err(connect)?,
@@ -120,7 +130,8 @@ impl Socket {
         let (mut stream, _) = timeout(CONNECT_LIMIT, shaking).await.map_err(|_| SocketError::NoAnswer)??;
         timeout(CONNECT_LIMIT, stream.send(Message::text(FLAGS))).await.map_err(|_| SocketError::NoAnswer)??;
         let now = Instant::now();
-        let mut socket = Self { stream, heard: now, next_ping: now + PING_EVERY };
+        let mut socket = Self { stream, heard: now, next_ping: now, tuning };
+        socket.next_ping += socket.ping_every();
         let mut early = Vec::new();
         let answered = timeout(FLAGS_LIMIT, socket.answer_to_flags(&mut early)).await;
         let labelled = match answered {
@@ -149,6 +160,7 @@ impl Socket {
     /// If the connection broke or went silent: the socket is of no more use.
     pub async fn next(&mut self) -> Result<Frame, SocketError> {
         loop {
+            let (silence, ping_every) = (self.tuning.get().socket_silence, self.ping_every());
             tokio::select! {
                 biased;
                 message = self.stream.next() => {
@@ -161,15 +173,20 @@ impl Socket {
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                     }
                 }
-                () = sleep_until(self.heard + DEAD_AFTER) => return Err(SocketError::Dead),
-                () = sleep_until(self.next_ping) => {
+                () = sleep_until(self.heard + silence) => return Err(SocketError::Dead),
+                () = sleep_until(self.next_ping.min(Instant::now() + ping_every)) => {
                     // Set first: if this future is dropped while sending, the ping leaves with the next read.
-                    self.next_ping = Instant::now() + PING_EVERY;
-                    let sent = timeout(PING_EVERY, self.stream.send(Message::Ping(Bytes::new()))).await;
+                    self.next_ping = Instant::now() + ping_every;
+                    let sent = timeout(ping_every, self.stream.send(Message::Ping(Bytes::new()))).await;
                     sent.map_err(|_| SocketError::Dead)??;
                 }
             }
         }
+    }
+
+    /// Often enough that a peer which is there has something to say in time.
+    fn ping_every(&self) -> Duration {
+        PING_EVERY.min(self.tuning.get().socket_silence / 4)
     }
 
     /// Closes the connection with a handshake: the server then forgets us before we come again (protocol.md 1, fact 2).

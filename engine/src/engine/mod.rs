@@ -161,6 +161,11 @@ impl Engine {
         &self.limits
     }
 
+    /// Puts other limits in force. What follows from them is decided with the next input; no fold depends on them, so a replay needs none.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The runs that an instance may have, whose fate must be watched.
     pub fn watched(&self, instance: &InstanceId) -> Vec<(RunId, PromptId)> {
         let busy = self.busy.get(instance).into_iter().flatten();

@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
     let serves = matches!(command, Command::Serve(_));
     if !serves && std::env::var_os("RUST_LOG").is_some() {
-        serve::log_to_stderr(LogFormat::Human, "warn");
+        crate::logging::to_stderr(LogFormat::Human, "warn");
     }
     let done = |result: Result<(), CliError>| result.map(|()| Exit::Completed);
     match &command {

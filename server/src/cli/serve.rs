@@ -4,21 +4,23 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
 
 use super::args;
 use super::error::CliError;
 use super::out::Out;
-use super::signals::Signals;
-use super::{access, config, handle};
-use crate::config::{LogFormat, Origin};
+use super::reload::{FileWatch, Reloader};
+use super::signals::{Signals, Wish};
+use super::{access, config, handle, notify};
+use crate::config::Origin;
+use crate::logging;
 use crate::server::{Running, start};
 
 /// `comfyd serve`
 pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> {
-    let loaded = config::read(&args.config, flags(args))?;
+    let flags = flags(args);
+    let loaded = config::read(&args.config, flags.clone())?;
     let config = &loaded.config;
-    log_to_stderr(config.server.log_format, &config.server.log);
+    let logging = logging::to_stderr(config.server.log_format, &config.server.log);
     let token = access::given_token(config.server.token_file.as_deref())?;
     let directory = match &config.server.data_dir {
         Some(dir) => access::absolute(dir)?,
@@ -30,22 +32,33 @@ pub(crate) async fn serve(args: &args::Serve, out: Out) -> Result<(), CliError> 
     let given = options.token.is_some();
     // Before the start, so that a signal during a long recovery is not lost.
     let mut signals = Signals::listen()?;
+    let mut reloader = Reloader::new(args.config.file.clone(), flags, loaded, options.clone(), logging);
+    let mut watch = FileWatch::new(reloader.file().as_deref());
     let running = tokio::select! {
         started = start(options) => started.map_err(|error| handle::cannot_start(&error))?,
         // Nothing has been promised to anybody yet.
-        () = signals.next() => return Ok(()),
+        () = signals.end() => return Ok(()),
     };
     out.line(format!("comfyd listens. Open {}", way_in(named.as_deref(), &running, given)))?;
-    tokio::select! {
-        () = signals.next() => {}
-        () = running.stopping() => {}
+    notify::tell(notify::READY);
+    loop {
+        tokio::select! {
+            wish = signals.next_for_server() => match wish {
+                Wish::End => break,
+                Wish::ReadAgain => reloader.reload(&running).await,
+            },
+            () = watch.changed() => reloader.reload(&running).await,
+            () = running.stopping() => break,
+        }
     }
+    notify::tell(notify::STOPPING);
     tracing::info!("server.stopping");
     tokio::select! {
         stopped = handle::stop(running) => stopped?,
         // Everything acknowledged is on disk, so a second signal may end it at once.
-        () = signals.next() => {}
+        () = signals.next() => return Ok(()),
     }
+    tracing::info!("server.stopped");
     Ok(())
 }
 
@@ -85,15 +98,4 @@ fn flags(args: &args::Serve) -> Vec<(&'static str, Value, String)> {
     flag("storage.output_roots", "--output-root", paths(&args.output_roots));
     flag("storage.min_free_mib", "--min-free-mib", args.min_free_mib.map(Value::from));
     flags
-}
-
-/// Log lines go to standard error; `RUST_LOG` chooses which.
-pub(crate) fn log_to_stderr(format: LogFormat, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber is refused; the first one stays.
-    let _ = match format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-    };
 }

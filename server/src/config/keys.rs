@@ -229,17 +229,17 @@ pub(super) static KEYS: &[Key] = &[
         &["How many runs may be open, that is not ended"],
         Slot::Whole { from: 1, to: 1_000_000, at: |config| &mut config.limits.open_runs },
     ),
-    now(
+    later(
         "limits.requests_in_flight",
         &["How many requests are answered at a time; more get 503"],
         Slot::Whole { from: 1, to: 100_000, at: |config| &mut config.limits.requests_in_flight },
     ),
-    now(
+    later(
         "limits.live_clients",
         &["How many streams of events may be open; more get 503"],
         Slot::Whole { from: 1, to: 100_000, at: |config| &mut config.limits.live_clients },
     ),
-    now(
+    later(
         "limits.live_clients_per_address",
         &["How many of them for one address"],
         Slot::Whole { from: 1, to: 100_000, at: |config| &mut config.limits.live_clients_per_address },

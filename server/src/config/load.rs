@@ -77,8 +77,18 @@ impl Loaded {
 
     /// The keys whose values differ and that only a start can change.
     pub fn needs_start(&self, newer: &Self) -> Vec<&'static str> {
-        let differs = |key: &&Key| key.change == Change::NextStart && key.slot.get(&self.config) != key.slot.get(&newer.config);
-        KEYS.iter().filter(differs).map(|key| key.path).collect()
+        self.differing(newer).filter(|key| key.change == Change::NextStart).map(|key| key.path).collect()
+    }
+
+    /// The keys whose values differ and that can change while the server runs.
+    pub fn changes(&self, newer: &Self) -> Vec<&'static str> {
+        let keys = self.differing(newer).filter(|key| key.change == Change::AtOnce).map(|key| key.path);
+        let instances = (self.config.instances != newer.config.instances).then_some("instances");
+        keys.chain(instances).collect()
+    }
+
+    fn differing(&self, newer: &Self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(|key| key.slot.get(&self.config) != key.slot.get(&newer.config))
     }
 }
 

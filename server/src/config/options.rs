@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_engine::Limits;
 
 use super::model::{Config, InstanceSetting};
@@ -23,7 +24,7 @@ impl Config {
             input_roots: self.storage.input_roots.clone(),
             output_roots: self.storage.output_roots.clone(),
             limits: self.engine_limits(),
-            poll: Duration::from_millis(self.comfyui_workflow.progress_poll_interval_ms),
+            tuning: self.tuning(),
             min_free: self.storage.min_free_mib << 20,
             bounds: self.bounds(),
             instances: Some(self.entries()),
@@ -61,6 +62,17 @@ impl Config {
             streams: count(self.limits.live_clients),
             streams_of_one: count(self.limits.live_clients_per_address),
             ..Bounds::default()
+        }
+    }
+
+    fn tuning(&self) -> Tuning {
+        let keys = &self.comfyui_workflow;
+        Tuning {
+            poll: Duration::from_millis(keys.progress_poll_interval_ms),
+            socket_attempts: u32::try_from(keys.websocket_reconnect_attempts).unwrap_or(u32::MAX),
+            socket_silence: Duration::from_secs(keys.websocket_timeout_seconds),
+            upload_piece: usize::try_from(keys.upload_chunk_size).unwrap_or(usize::MAX),
+            download_silence: Duration::from_secs(keys.download_timeout_seconds),
         }
     }
 

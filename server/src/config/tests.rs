@@ -176,5 +176,7 @@ fn what_only_a_start_can_change_is_named() {
     let old = read("server: {listen: '127.0.0.1:1', log: warn}").expect("it is right");
     let new = read("server: {listen: '127.0.0.1:2', log: info}").expect("it is right");
     assert_eq!(old.needs_start(&new), ["server.listen"]);
+    assert_eq!(old.changes(&new), ["server.log"]);
+    assert_eq!(old.changes(&read("instances: {a: {url: a}}").expect("it is right")), ["server.log", "instances"]);
     assert_eq!(old.needs_start(&old), Vec::<&str>::new());
 }

@@ -1,6 +1,6 @@
 //! How others speak to the core loop.
 
-use comfyd_engine::{Input, Refusal, RunId, Seq};
+use comfyd_engine::{Input, Limits, Refusal, RunId, Seq};
 use tokio::sync::{mpsc, oneshot};
 
 /// What came in.
@@ -15,6 +15,8 @@ pub(crate) enum Message {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Granted, AskError>>,
     },
+    /// Other limits are in force from here on.
+    Limit(Limits),
 }
 
 /// A request was granted and is on disk.
@@ -85,6 +87,12 @@ impl CoreHandle {
             mpsc::error::TrySendError::Closed(_) => AskError::Stopping,
         })?;
         answer.await.unwrap_or(Err(AskError::Stopping))
+    }
+
+    /// Puts other limits in force. A server that is stopping keeps those it has.
+    pub async fn limit(&self, limits: Limits) {
+        // Only a loop that has ended does not take it.
+        let _ = self.asks.send(Message::Limit(limits)).await;
     }
 
     /// Where observations go.

@@ -14,6 +14,7 @@ use super::instances::show;
 use super::message::{AskError, Granted, Inbox, Message, run_of};
 use super::recovery::{self, RecoverError, RecoveredCore};
 use crate::app::Readiness;
+use crate::chronicle::Chronicle;
 use crate::dispatch::Dispatcher;
 use crate::instances::Board;
 use crate::intake::Durations;
@@ -62,6 +63,7 @@ pub struct Core {
     pub(super) unread: BTreeSet<RunId>,
     /// Repairs that the runs' logs must tell.
     pub(super) repairs: Vec<(RunId, LogRepaired)>,
+    pub(super) chronicle: Chronicle,
 }
 
 /// The rhythm of one run's snapshots.
@@ -98,7 +100,8 @@ impl Core {
         let CoreParts { recovered, store, live, dispatcher, clock, inbox, config, readiness, durations, board } = parts;
         let RecoveredCore { engine, blobs, repairs } = recovered;
         dispatcher.keep_blobs(blobs);
-        let views = engine.runs().map(|run| Arc::new(RunView::of(run))).collect();
+        let views: Vec<_> = engine.runs().map(|run| Arc::new(RunView::of(run))).collect();
+        let chronicle = Chronicle::begin(&views);
         live.publish(views, engine.queue_positions());
         show(&board, &engine, &dispatcher);
         Self {
@@ -120,6 +123,7 @@ impl Core {
             catch_up_after_ms: CATCH_UP_MS,
             unread: BTreeSet::new(),
             repairs,
+            chronicle,
         }
     }
 
@@ -181,6 +185,14 @@ impl Core {
                     Ok(step) => batch.add(step),
                     Err(refusal) => tracing::warn!(%refusal, "input refused"),
                 },
+                Message::Limit(limits) => {
+                    self.engine.limit(limits);
+                    // More may go on now, or some of it for too long.
+                    match self.engine.handle(now, Input::Deadline) {
+                        Ok(step) => batch.add(step),
+                        Err(refusal) => tracing::warn!(%refusal, "input refused"),
+                    }
+                }
                 Message::Ask { input, reply } => {
                     let run = run_of(&input);
                     if run.is_some_and(|run| self.unread.contains(&run)) {
@@ -346,6 +358,7 @@ impl Core {
         for view in &views {
             self.owe_snapshot(view, now);
         }
+        self.chronicle.tell(&views);
         self.changed.extend(runs);
         self.live.publish(views, self.engine.queue_positions());
     }

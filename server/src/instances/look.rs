@@ -141,7 +141,7 @@ impl Instances {
 
     /// Goes the way to an address.
     pub(crate) async fn test_url(&self, url: &str) -> Result<TestReport, Problem> {
-        let address = check_url(url, self.rules.url_hosts.as_deref())?;
+        let address = check_url(url, self.rules.get().url_hosts.as_deref())?;
         let survey = self.walk(&address.instance_id(), &address.to_string()).await?;
         Ok(report(None, address.to_string(), survey))
     }

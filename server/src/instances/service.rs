@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use comfyd_adapters::env::{Clock, Rng};
+use comfyd_adapters::hot::Hot;
 use comfyd_engine::{ClientId, Connection, Expect, Input, InstanceId, InstanceSetup, InstanceSource, Timestamp};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
@@ -50,7 +51,7 @@ pub(crate) struct InstancesParts {
     pub(crate) board: Arc<Board>,
     pub(crate) live: Arc<Live>,
     pub(crate) connector: Connector,
-    pub(crate) rules: Rules,
+    pub(crate) rules: Hot<Rules>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) offload: Offload,
@@ -62,7 +63,7 @@ pub(crate) struct Instances {
     pub(super) board: Arc<Board>,
     pub(super) live: Arc<Live>,
     pub(super) connector: Connector,
-    pub(super) rules: Rules,
+    pub(super) rules: Hot<Rules>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: Arc<dyn Rng>,
     pub(super) declared: Mutex<Declared>,
@@ -106,7 +107,7 @@ impl Instances {
     fn view(&self, known: &Known, loads: &BTreeMap<InstanceId, Load>) -> InstanceView {
         let id = known.instance.id();
         let view = InstanceView::of(known, self.board.seen(id), loads.get(id).copied().unwrap_or_default());
-        match &self.rules.default_url {
+        match &self.rules.get().default_url {
             // What the server was started with comes first.
             Some(url) => InstanceView { default: view.url == *url, ..view },
             None => view,
@@ -122,7 +123,7 @@ impl Instances {
     /// Adds one.
     pub(crate) async fn add(&self, new: NewInstance) -> Result<InstanceView, Problem> {
         check_name(&new.name)?;
-        let url = check_url(&new.url, self.rules.url_hosts.as_deref())?.to_string();
+        let url = check_url(&new.url, self.rules.get().url_hosts.as_deref())?.to_string();
         let setup = InstanceSetup {
             connection: Connection::Url(url),
             label: checked(new.label)?,
@@ -137,7 +138,7 @@ impl Instances {
         let known = self.known(name)?;
         let before = known.instance.setup();
         let connection = match &change.url {
-            Some(url) => Connection::Url(check_url(url, self.rules.url_hosts.as_deref())?.to_string()),
+            Some(url) => Connection::Url(check_url(url, self.rules.get().url_hosts.as_deref())?.to_string()),
             None => before.connection.clone(),
         };
         let setup = InstanceSetup {
@@ -151,7 +152,7 @@ impl Instances {
     }
 
     async fn set(&self, instance: InstanceId, setup: InstanceSetup, expect: Expect) -> Result<InstanceView, Problem> {
-        if let (true, Some(url)) = (setup.default, &self.rules.default_url) {
+        if let (true, Some(url)) = (setup.default, &self.rules.get().default_url) {
             let message = format!("default: the server was started with {url} for runs that name no instance");
             return Err(Problem::new(
                 409,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use comfyd_adapters::comfy::ports::Blobs;
 use comfyd_adapters::digest::sha256;
 use comfyd_adapters::env::Rng;
+use comfyd_adapters::hot::Hot;
 use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
 use comfyd_engine::{
     ClientId, Idempotency, Input, InstanceId, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Upload, Workload,
@@ -47,7 +48,7 @@ pub(crate) struct Rules {
 
 /// Makes specs.
 pub(crate) struct Intake {
-    pub(crate) rules: Rules,
+    pub(crate) rules: Hot<Rules>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) durations: Arc<Durations>,
@@ -80,7 +81,7 @@ impl Intake {
             set(&mut graph, target, value)?;
         }
         let output_dir =
-            request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.output_roots)).transpose()?;
+            request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.get().output_roots)).transpose()?;
         let uploads = self.uploads(&graph, request.images).await?;
         let instance = self.instance(request.target.as_ref(), core).await?;
         let name = request.name.or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
@@ -101,6 +102,7 @@ impl Intake {
         if let Health::ReadOnly { why } = self.store.health() {
             return Err(Problem::read_only(&why));
         }
+        let rules = self.rules.get();
         let free = self.store.free_bytes().map_err(|error| {
             let message = format!("the free space of the data directory cannot be read: {error}");
             Problem::unavailable(
@@ -109,9 +111,9 @@ impl Intake {
                 "Look at the data directory and its disk. Nothing was started.",
             )
         })?;
-        if free < self.rules.min_free {
+        if free < rules.min_free {
             let message = format!("only {} MiB are free on the disk of the data directory", free >> 20);
-            let hint = format!("Free disk space: new runs need {} MiB. Runs that exist go on.", self.rules.min_free >> 20);
+            let hint = format!("Free disk space: new runs need {} MiB. Runs that exist go on.", rules.min_free >> 20);
             return Err(Problem::new(507, "disk_full", message, hint));
         }
         Ok(())
@@ -119,7 +121,7 @@ impl Intake {
 
     /// Reads a file where that may block.
     async fn read(&self, field: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
-        let (path, roots) = (path.to_owned(), self.rules.input_roots.clone());
+        let (path, roots) = (path.to_owned(), self.rules.get().input_roots.clone());
         self.offload.run(move || files::read(field, &path, &roots, limit)).await
     }
 
@@ -196,7 +198,8 @@ impl Intake {
     }
 
     async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
-        let url = match (target, &self.rules.default_url) {
+        let rules = self.rules.get();
+        let url = match (target, &rules.default_url) {
             (Some(Target::Instance(id)), _) => {
                 let known = self.board.get(id).map(|known| known.instance.id().clone());
                 return known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())));
@@ -212,8 +215,8 @@ impl Intake {
                 });
             }
         };
-        let default = self.rules.default_url.as_deref() == Some(url);
-        let hosts = self.rules.url_hosts.as_deref().filter(|_| !default);
+        let default = rules.default_url.as_deref() == Some(url);
+        let hosts = rules.url_hosts.as_deref().filter(|_| !default);
         let address = check_url(url, hosts)?;
         // A server that has a name is one instance, however it is asked for.
         if let Some(named) = self.board.named_at(&address.to_string()) {

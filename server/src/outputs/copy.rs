@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use comfyd_adapters::digest::finished;
+use comfyd_adapters::hot::Hot;
 use comfyd_engine::Sha256;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256 as Hasher};
 
 use crate::beneath;
+use crate::intake::Rules;
 
 /// How many names are tried for one file.
 const MAX_NAMES: u32 = 10_000;
@@ -31,7 +33,7 @@ pub(super) struct Original<'a> {
 
 /// The copies of one data directory.
 pub(super) struct Copies {
-    roots: Vec<PathBuf>,
+    rules: Hot<Rules>,
     /// The ones in the making, so that none takes another's temporary file for one that a crash left.
     making: Mutex<BTreeSet<PathBuf>>,
 }
@@ -63,9 +65,9 @@ impl Drop for Claim<'_> {
 }
 
 impl Copies {
-    /// Copies to folders under these, which are without links.
-    pub(super) fn under(roots: Vec<PathBuf>) -> Self {
-        Self { roots, making: Mutex::default() }
+    /// Copies to folders under the output roots of these rules, which are without links.
+    pub(super) fn under(rules: Hot<Rules>) -> Self {
+        Self { rules, making: Mutex::default() }
     }
 
     /// Puts a copy into the folder, under a name that is free there; gives the path.
@@ -95,7 +97,8 @@ impl Copies {
         let there = folder.ancestors().find_map(|there| Some((there.canonicalize().ok()?, there)));
         let (real, there) = there.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         let rest = folder.strip_prefix(there).map_err(io::Error::other)?;
-        let root = self.roots.iter().find(|root| real.starts_with(root));
+        let rules = self.rules.get();
+        let root = rules.output_roots.iter().find(|root| real.starts_with(root));
         let root = root.ok_or_else(|| {
             let why = format!("{} lies outside of the folders that may be written", real.display());
             io::Error::new(io::ErrorKind::PermissionDenied, why)
@@ -201,6 +204,7 @@ mod tests {
 
     struct Yard {
         dir: tempfile::TempDir,
+        root: PathBuf,
         copies: Copies,
         sha256: Sha256,
     }
@@ -211,11 +215,12 @@ mod tests {
             let root = dir.path().canonicalize().expect("it is there").join("allowed");
             std::fs::create_dir(&root).expect("made");
             std::fs::write(dir.path().join("1-a.png"), "bytes").expect("written");
-            Self { copies: Copies::under(vec![root]), sha256: finished(Hasher::new_with_prefix("bytes")), dir }
+            let rules = Hot::new(Rules { output_roots: vec![root.clone()], ..Rules::default() });
+            Self { root, copies: Copies::under(rules), sha256: finished(Hasher::new_with_prefix("bytes")), dir }
         }
 
         fn folder(&self) -> &Path {
-            &self.copies.roots[0]
+            &self.root
         }
 
         fn copy_to(&self, folder: &Path) -> io::Result<PathBuf> {

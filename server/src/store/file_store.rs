@@ -289,6 +289,11 @@ impl FileStore {
         self.shared.watch()
     }
 
+    /// Calls the store degraded below so much free room from now on.
+    pub fn set_min_free(&self, bytes: u64) {
+        self.shared.set_min_free(bytes);
+    }
+
     /// Bytes that may still be written.
     ///
     /// # Errors

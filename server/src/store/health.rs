@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) graves: Graves,
     /// Bytes that the scribe could not write yet.
     backlog: AtomicU64,
+    /// With less room than this the store is degraded.
+    min_free: AtomicU64,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,6 +64,7 @@ impl Shared {
         Self {
             disk,
             layout: Layout::new(root),
+            min_free: AtomicU64::new(options.min_free),
             options,
             health: watch::Sender::new(Health::Healthy),
             quarantined: Mutex::default(),
@@ -73,6 +76,14 @@ impl Shared {
 
     pub(crate) fn health(&self) -> Health {
         self.health.borrow().clone()
+    }
+
+    pub(crate) fn min_free(&self) -> u64 {
+        self.min_free.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_min_free(&self, bytes: u64) {
+        self.min_free.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Health> {

@@ -7,6 +7,7 @@ mod bad_input;
 mod config;
 mod docs;
 mod logs;
+mod reload;
 mod runs;
 mod servers;
 mod terminal;

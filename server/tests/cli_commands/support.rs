@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer};
@@ -109,7 +109,7 @@ impl Place {
     pub(crate) fn started(&self, command: &mut Command, name: &str) -> Started {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        Started { child, lines, name: name.to_owned() }
+        Started { child, lines, errors: None, name: name.to_owned() }
     }
 
     /// The only run there is.
@@ -202,6 +202,7 @@ fn wait(child: &mut Child, name: &str) -> Option<i32> {
 pub(crate) struct Started {
     pub(crate) child: Child,
     lines: BufReader<ChildStdout>,
+    errors: Option<BufReader<ChildStderr>>,
     name: String,
 }
 
@@ -220,6 +221,16 @@ impl Started {
         }
     }
 
+    /// The next line of its standard error.
+    pub(crate) fn log_line(&mut self) -> String {
+        let stderr = &mut self.child.stderr;
+        let errors = self.errors.get_or_insert_with(|| BufReader::new(stderr.take().expect("a pipe")));
+        let mut line = String::new();
+        let count = errors.read_line(&mut line).expect("a pipe can be read");
+        assert!(count > 0, "comfyd {} ended without the line", self.name);
+        line
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.child.id()).expect("a process id");
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).expect("not 0"), signal).expect("our child");
@@ -227,8 +238,8 @@ impl Started {
 
     /// Waits for its end; gives the code and what it still wrote.
     pub(crate) fn ends(mut self) -> Ended {
-        let mut stderr = self.child.stderr.take();
-        let err = std::thread::spawn(move || read_all(stderr.take()));
+        let (stderr, errors) = (self.child.stderr.take(), self.errors.take());
+        let err = std::thread::spawn(move || read_all(stderr) + &read_all(errors));
         let mut lines = std::mem::replace(&mut self.lines, BufReader::new(empty()));
         let out = std::thread::spawn(move || read_all(Some(&mut lines)));
         let code = wait(&mut self.child, &self.name);

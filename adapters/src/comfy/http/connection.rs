@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Response};
@@ -15,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
+use super::pieces::Pieces;
 use crate::transport::Stream;
 
 /// How many bytes of the body of a connection's first request were handed to the transport.
@@ -34,7 +33,7 @@ impl Sent {
 /// One connection; dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Pieces>,
     driver: JoinHandle<()>,
     sent: Arc<Sent>,
 }
@@ -62,7 +61,7 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+    pub(super) async fn send(&mut self, request: Request<Pieces>) -> Result<Response<Incoming>, hyper::Error> {
         self.sender.ready().await?;
         self.sender.send_request(request).await
     }

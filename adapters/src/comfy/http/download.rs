@@ -75,10 +75,11 @@ impl Download {
     /// The next piece; none at the end, which is only told when all promised bytes came.
     ///
     /// # Errors
-    /// If the connection ends early, or nothing comes for 30 s.
+    /// If the connection ends early, or nothing comes for as long as the tuning says.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
-            let frame = tokio::time::timeout(GET_LIMIT, self.body.frame()).await.map_err(|_| timeout(WHAT, GET_LIMIT))?;
+            let patience = self.client.tuning().get().download_silence;
+            let frame = tokio::time::timeout(patience, self.body.frame()).await.map_err(|_| timeout(WHAT, patience))?;
             match frame {
                 Some(Ok(frame)) => {
                     // Trailers are no part of the file.

@@ -7,6 +7,7 @@
 mod connection;
 mod download;
 mod error;
+mod pieces;
 mod requests;
 mod survey;
 
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, header};
 
@@ -25,8 +26,11 @@ pub use requests::{Cancelling, Uploaded};
 
 use super::parse::MAX_MESSAGE;
 use super::produced::cut;
+use super::tuning::Tuning;
+use crate::hot::Hot;
 use crate::transport::{CONNECT_LIMIT, Transport};
 use connection::Connection;
+use pieces::Pieces;
 
 /// How long a GET may take (reliability.md 8).
 const GET_LIMIT: Duration = Duration::from_secs(30);
@@ -52,6 +56,7 @@ const MAX_EXCERPT: usize = 4 * 1024;
 pub struct Client {
     transport: Arc<dyn Transport>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    tuning: Hot<Tuning>,
 }
 
 /// An answer that was read to its end.
@@ -82,7 +87,17 @@ impl Reply {
 impl Client {
     /// A client on this way; nothing is connected yet.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, idle: Arc::default() }
+        Self::tuned(transport, Hot::default())
+    }
+
+    /// The same with a tuning that others may change.
+    pub fn tuned(transport: Arc<dyn Transport>, tuning: Hot<Tuning>) -> Self {
+        Self { transport, idle: Arc::default(), tuning }
+    }
+
+    /// The rhythms and patience of whatever uses this client.
+    pub fn tuning(&self) -> &Hot<Tuning> {
+        &self.tuning
     }
 
     /// The way to the server.
@@ -178,12 +193,14 @@ impl Client {
         tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(timeout(what, limit)))
     }
 
-    fn request(&self, method: Method, path: &str, content_type: Option<&str>, body: Bytes) -> Request<Full<Bytes>> {
+    fn request(&self, method: Method, path: &str, content_type: Option<&str>, body: Bytes) -> Request<Pieces> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.transport.host());
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
-        request.body(Full::new(body)).expect("paths are percent-encoded and hosts are checked when they are parsed")
+        request
+            .body(Pieces::new(body, self.tuning.get().upload_piece))
+            .expect("paths are percent-encoded and hosts are checked when they are parsed")
     }
 
     async fn connect(&self) -> Result<Connection, HttpError> {

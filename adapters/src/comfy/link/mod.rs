@@ -7,7 +7,6 @@
 mod task;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use comfyd_engine::{ClientId, Input, InstanceId, NodeId, PromptId, RunId};
@@ -25,18 +24,14 @@ pub struct LinkConfig {
     pub instance: InstanceId,
     /// Our `clientId` there.
     pub client: ClientId,
-    /// Its HTTP client; the socket uses the same transport.
+    /// Its HTTP client; the socket uses the same transport and the same tuning.
     pub http: Client,
-    /// The rhythm of polling while runs are watched.
-    pub poll: Duration,
-    /// After so many failures in a row to open the socket the instance is used by polling alone; reconnecting goes on.
-    pub socket_attempts: u32,
 }
 
 impl LinkConfig {
-    /// With the default rhythm (2 s) and attempts (3).
+    /// A link of this instance.
     pub fn new(instance: InstanceId, client: ClientId, http: Client) -> Self {
-        Self { instance, client, http, poll: Duration::from_secs(2), socket_attempts: 3 }
+        Self { instance, client, http }
     }
 }
 

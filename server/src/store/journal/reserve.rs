@@ -38,8 +38,8 @@ impl Reserve {
             Ok(free) => free,
             Err(error) => return tracing::warn!(%error, "free room unknown"),
         };
-        if free < shared.options.min_free {
-            let why = format!("less than {} MiB are free", shared.options.min_free >> 20);
+        if free < shared.min_free() {
+            let why = format!("less than {} MiB are free", shared.min_free() >> 20);
             return shared.set_health(Health::Degraded { why });
         }
         // A quarter more, so that the room that was just given up is not taken back at once.

@@ -193,7 +193,7 @@ impl Task {
         if self.socket.is_some()
             && let Some(why) = self.health.verdict(now)
         {
-            tracing::warn!(%why, "the socket went silent");
+            tracing::warn!(%why, "instance.socket_silent");
             self.closing = self.socket.take().map(|socket| Box::pin(socket.close()) as BoxFuture<'static, ()>);
             self.gap(&why);
             self.retry_at = Some(now);
@@ -205,7 +205,7 @@ impl Task {
         }
         let up = matches!(self.reach, Reach::Up { .. });
         if up && self.looking.is_none() && self.watch.due().is_some_and(|due| due <= now) {
-            let poll_ms = u64::try_from(self.config.poll.as_millis()).unwrap_or(u64::MAX);
+            let poll_ms = u64::try_from(self.config.http.tuning().get().poll.as_millis()).unwrap_or(u64::MAX);
             let version = self.peer.borrow().version;
             let plan = self.watch.plan(now, version, poll_ms);
             self.looking = Some(Box::pin(look::look(self.config.http.clone(), plan)));

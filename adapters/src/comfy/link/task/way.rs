@@ -35,13 +35,14 @@ impl Task {
             self.evidence.get_or_insert_with(|| format!("prompt {prompt}, which had ended, is gone from history"));
         }
         if let Some(evidence) = self.evidence.take() {
-            tracing::info!(%evidence, "the instance was restarted");
+            tracing::info!(%evidence, "instance.restarted");
             self.watch.restarted();
             self.tell(LinkChange::Restarted { evidence });
         }
         self.version = version;
         let (http, client) = (self.config.http.clone(), self.config.client.clone());
-        self.opening = Some(Box::pin(async move { Socket::open(http.transport().as_ref(), &client).await }));
+        self.opening =
+            Some(Box::pin(async move { Socket::open_tuned(http.transport().as_ref(), &client, http.tuning().clone()).await }));
     }
 
     pub(super) fn opened(&mut self, opened: Result<Opened, SocketError>) {
@@ -63,7 +64,7 @@ impl Task {
                 tracing::debug!(%error, "no socket");
                 self.note_refusal(error.is_refused());
                 self.socket_failures = self.socket_failures.saturating_add(1);
-                if self.socket_failures >= self.config.socket_attempts {
+                if self.socket_failures >= self.config.http.tuning().get().socket_attempts {
                     self.up(false);
                 }
                 self.retry_later();
@@ -79,7 +80,7 @@ impl Task {
         let version = self.version.as_deref().and_then(Version::parse);
         self.peer.send_modify(|peer| *peer = Peer { ups: peer.ups + u64::from(new), version });
         if self.reach != (Reach::Up { live }) {
-            tracing::info!(live, version = self.version.as_deref().unwrap_or("unknown"), "the instance answers");
+            tracing::info!(live, version = self.version.as_deref().unwrap_or("unknown"), "instance.up");
             self.reach = Reach::Up { live };
             self.tell(LinkChange::Up { version: self.version.clone(), live });
         }
@@ -95,7 +96,7 @@ impl Task {
         self.opening = None;
         self.running = None;
         if self.reach != Reach::Down {
-            tracing::warn!(%error, "the instance does not answer");
+            tracing::warn!(%error, "instance.down");
             self.reach = Reach::Down;
             self.tell(LinkChange::Down { why: error.to_string() });
         }
