@@ -39,6 +39,7 @@ pub struct App {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) keyed: Arc<Mutex<()>>,
+    pub(crate) spool: crate::spool::Spool,
     /// Calls the housekeeper.
     pub(crate) bell: Arc<Notify>,
 }

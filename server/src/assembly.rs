@@ -19,6 +19,7 @@ use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
+use crate::spool::Spool;
 use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
 use crate::vault::Vault;
 
@@ -36,6 +37,7 @@ pub(crate) struct Ground {
     pub(crate) core: CoreConfig,
     pub(crate) rules: Hot<Rules>,
     pub(crate) tuning: Hot<Tuning>,
+    pub(crate) spool: Spool,
 }
 
 /// A server that is put together; its core loop is yet to be run.
@@ -116,6 +118,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         readiness: readiness_seen,
         bell: Arc::clone(&keeper.bell),
         keyed: Arc::new(Mutex::new(())),
+        spool: ground.spool,
     };
     Ok(Assembled { app, core, keeper })
 }

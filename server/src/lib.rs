@@ -22,6 +22,7 @@ mod outputs;
 pub mod patch;
 pub mod problem;
 pub mod server;
+mod spool;
 pub mod store;
 pub mod testing;
 mod thumbs;

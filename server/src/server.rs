@@ -23,6 +23,7 @@ use crate::dispatch::Connector;
 use crate::instances::InstanceEntry;
 use crate::intake::Rules;
 use crate::offload::Offload;
+use crate::spool::Spool;
 use crate::store::{Disk, FileStore, OpenError, Options, RealDisk};
 
 pub use crate::token::{TokenError, stored_token};
@@ -56,6 +57,8 @@ pub struct ServeOptions {
     pub min_free: u64,
     /// How many clients may be connected.
     pub bounds: Bounds,
+    /// Where the files of forms are kept while they come in; none for memory.
+    pub temp_dir: Option<PathBuf>,
 }
 
 impl ServeOptions {
@@ -75,6 +78,7 @@ impl ServeOptions {
             tuning: Tuning::default(),
             min_free: 512 << 20,
             bounds: Bounds::default(),
+            temp_dir: None,
         }
     }
 }
@@ -148,6 +152,9 @@ impl Running {
         self.levers.tuning.set(newer.tuning.clone());
         self.app.history.store.set_min_free(newer.min_free);
         self.app.core.limit(newer.limits.clone()).await;
+        if let Some(entries) = &newer.instances {
+            self.app.instances.declare(entries.clone()).await;
+        }
     }
 
     /// Asks it to stop: no new requests, everything to disk. What runs on the instances goes on there.
@@ -198,6 +205,10 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let listener =
         TcpListener::bind(options.listen).await.map_err(|source| StartError::Listen { addr: options.listen, source })?;
     let addr = listener.local_addr().map_err(|source| StartError::Listen { addr: options.listen, source })?;
+    let spool = match &options.temp_dir {
+        Some(folder) => Spool::in_folder(folder).map_err(|source| StartError::Write { path: folder.clone(), source })?,
+        None => Spool::default(),
+    };
     let (rules, tuning) = (Hot::new(rules(&options, options.listen)), Hot::new(options.tuning));
     let ground = Ground {
         root: root.clone(),
@@ -209,6 +220,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         core: CoreConfig { limits: options.limits, ..CoreConfig::default() },
         rules: rules.clone(),
         tuning: tuning.clone(),
+        spool,
     };
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");

@@ -19,6 +19,7 @@ use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
 use crate::intake::Rules;
 use crate::offload::Offload;
+use crate::spool::Spool;
 use crate::store::{Disk, FileStore, OpenError, Options, Recovered, SimDisk};
 
 /// Where the simulated data directory is.
@@ -106,6 +107,7 @@ impl SimServer {
             core: options.core,
             rules: Hot::new(Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() }),
             tuning: Hot::default(),
+            spool: Spool::default(),
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();

@@ -38,7 +38,7 @@ pub(super) async fn start(ctx: &Ctx, request: Request) -> Result<Created, Proble
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
     let mut wish = if kind.as_deref() == Some("multipart/form-data") {
         let _place = ctx.limits.upload()?;
-        upload::execute(request).await?
+        upload::execute(request, &ctx.app.spool).await?
     } else {
         dto::execute(body::fields(request).await?)?
     };

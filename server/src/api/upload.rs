@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use comfyd_adapters::comfy::lenient::from_json;
 use http_body_util::Limited;
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ use super::dto;
 use super::strict::Taken;
 use crate::app::{Execute, Image, Images, Source};
 use crate::problem::Problem;
+use crate::spool::Spool;
 
 /// The largest workflow, and the largest text.
 const MAX_TEXT: usize = 16 << 20;
@@ -37,7 +38,7 @@ struct Form {
 }
 
 /// The wish in a form.
-pub(super) async fn execute(request: Request) -> Result<Execute, Problem> {
+pub(super) async fn execute(request: Request, spool: &Spool) -> Result<Execute, Problem> {
     let taken = Taken::form(&request);
     let (head, body) = request.into_parts();
     let body = Body::new(Limited::new(Body::from_stream(paced(body)), MAX_FORM));
@@ -45,13 +46,13 @@ pub(super) async fn execute(request: Request) -> Result<Execute, Problem> {
     let mut multipart = multipart.map_err(|rejection| broken(&rejection.body_text()))?;
     let mut form = Form::default();
     while let Some(field) = multipart.next_field().await.map_err(|error| unreadable(&error))? {
-        form.take(field, taken).await?;
+        form.take(field, taken, spool).await?;
     }
     form.wish()
 }
 
 impl Form {
-    async fn take(&mut self, mut field: Field<'_>, taken: Taken) -> Result<(), Problem> {
+    async fn take(&mut self, mut field: Field<'_>, taken: Taken, spool: &Spool) -> Result<(), Problem> {
         let name = field.name().unwrap_or_default().to_owned();
         let file = field.file_name().map(str::to_owned);
         let node = name.strip_prefix("input_images[").and_then(|rest| rest.strip_suffix(']')).map(str::to_owned);
@@ -59,7 +60,7 @@ impl Form {
             if self.in_order.len() + self.by_node.len() == MAX_IMAGES {
                 return Err(too_large(&format!("more than {MAX_IMAGES} files")));
             }
-            let bytes = read(&mut field, MAX_IMAGE).await?;
+            let bytes = read(&mut field, MAX_IMAGE, spool).await?;
             let image = Image::Bytes { name: file.unwrap_or_else(|| "image".to_owned()), bytes };
             match node {
                 Some(node) => drop(self.by_node.insert(node, image)),
@@ -68,7 +69,7 @@ impl Form {
             return Ok(());
         }
         taken.check(&name)?;
-        let bytes = read(&mut field, MAX_TEXT).await?;
+        let bytes = read(&mut field, MAX_TEXT, spool).await?;
         if name == "workflow" {
             self.workflow = Some((file, bytes));
             return Ok(());
@@ -113,21 +114,26 @@ impl Form {
     }
 }
 
-async fn read(field: &mut Field<'_>, limit: usize) -> Result<Bytes, Problem> {
-    let mut whole = BytesMut::new();
+async fn read(field: &mut Field<'_>, limit: usize, spool: &Spool) -> Result<Bytes, Problem> {
+    let mut whole = spool.open().await.map_err(|error| not_kept(&error))?;
     while let Some(part) = field.chunk().await.map_err(|error| unreadable(&error))? {
         if whole.len() + part.len() > limit {
             let name = field.name().unwrap_or_default().to_owned();
             return Err(too_large(&format!("field `{name}` is larger than {} MiB", limit >> 20)));
         }
-        whole.extend_from_slice(&part);
+        whole.take(&part).await.map_err(|error| not_kept(&error))?;
     }
-    Ok(whole.freeze())
+    whole.whole().await.map_err(|error| not_kept(&error))
 }
 
 fn text(name: &str, bytes: &Bytes) -> Result<String, Problem> {
     let not_text = || Problem::invalid("bad_field", format!("field `{name}` is not UTF-8 text"), format!("Correct `{name}`."));
     String::from_utf8(bytes.to_vec()).map_err(|_| not_text())
+}
+
+fn not_kept(error: &std::io::Error) -> Problem {
+    let message = format!("the form cannot be kept while it comes in: {error}");
+    Problem::new(507, "temp_dir_unusable", message, "Look at `comfyui_workflow.temp_dir` and its disk. Nothing was started.")
 }
 
 fn too_large(what: &str) -> Problem {

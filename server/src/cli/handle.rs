@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::server::{Running, ServeOptions, StartError, TokenError, home, start};
+use crate::server::{Running, StartError, TokenError, home, start};
 use crate::store::OpenError;
 
 use super::access;
@@ -46,7 +46,9 @@ impl Door {
             return Ok(Self { client: Client::for_url(url, token)?, own: None });
         }
         let dir = access::directory(&asked.data)?;
-        let mut options = ServeOptions::new(dir.clone());
+        let file = args::ConfigFile { file: std::env::var_os("COMFYD_CONFIG").map(PathBuf::from) };
+        let mut options = super::config::read(&file, vec![])?.config.serve_options(dir.clone(), None);
+        options.data_dir.clone_from(&dir);
         options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         // Who may start this process may also connect to any host and write where the user may.
         options.url_hosts = None;

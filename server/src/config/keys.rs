@@ -108,7 +108,7 @@ pub(super) static KEYS: &[Key] = &[
     ),
     later(
         "comfyui_workflow.temp_dir",
-        &["Where the files of a form are kept while it comes in; null for memory"],
+        &["Where each file of a form is kept while it comes in; null for memory"],
         Slot::MaybePath { at: |config| &mut config.comfyui_workflow.temp_dir },
     ),
     now(

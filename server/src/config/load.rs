@@ -13,6 +13,7 @@ use super::complaint::{Complaint, ConfigError};
 use super::keys::{Change, KEYS, Key, SECTIONS};
 use super::model::{Config, InstanceSetting};
 use super::tree::{Placed, Tree};
+use crate::instances::check_entries;
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -286,6 +287,13 @@ impl Reading {
             let message = format!("instance `{}` is the default already", default.name);
             let origin = self.loaded.origin("server.default_url");
             self.complain(origin, "server.default_url", message, "Remove one of the two.");
+        }
+        if self.complaints.is_empty() {
+            let named = |message: &str| message.split(':').next().unwrap_or_default().to_owned();
+            for problem in check_entries(&self.loaded.config.entries()) {
+                let key = named(&problem.message);
+                self.complain(self.loaded.origin(&key), &key, problem.message, problem.hint);
+            }
         }
     }
 }

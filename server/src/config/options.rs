@@ -28,6 +28,7 @@ impl Config {
             min_free: self.storage.min_free_mib << 20,
             bounds: self.bounds(),
             instances: Some(self.entries()),
+            temp_dir: self.comfyui_workflow.temp_dir.clone(),
         }
     }
 
