@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use again::{Again, Completions, Man, Remove};
+pub(crate) use instances::{AddInstance, EditInstance, InstanceAction, Instances, ListInstances, RemoveInstance, TestInstance};
 pub(crate) use listing::Runs;
 
 mod again;
+mod instances;
 mod listing;
 
 /// Runs ComfyUI workflows, records everything, shows live progress, survives crashes.
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Outputs(Outputs),
     /// Travel in time: show a run as it was at an event or a time
     Replay(Replay),
+    /// List, add, test, change or remove ComfyUI servers
+    Instances(Box<Instances>),
     /// Look into an event log
     #[command(subcommand)]
     Log(Log),
@@ -366,6 +370,7 @@ impl Command {
             Self::Retry(again) | Self::Resubmit(again) => again.json,
             Self::Rm(remove) => remove.json,
             Self::Replay(replay) => replay.json,
+            Self::Instances(instances) => instances.json(),
             Self::Log(Log::Verify(log) | Log::Cat(log)) => log.json,
             Self::Config(Config::Check(check)) => check.json,
             Self::Log(Log::Salvage(_) | Log::Export(_))

@@ -151,6 +151,12 @@ impl Client {
         Ok(SseReader::new(response.into_body()))
     }
 
+    /// Puts a body.
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, CliError> {
+        let bytes = whole(self.request(Method::PUT, path, Some(body), &[]).await?).await?;
+        read_json(&bytes)
+    }
+
     /// Posts a body.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: Body) -> Result<T, CliError> {
         let bytes = whole(self.request(Method::POST, path, Some(body), &[]).await?).await?;

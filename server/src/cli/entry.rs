@@ -8,7 +8,7 @@ use super::again::{self, Way};
 use super::args::{Cli, Command, DataDir};
 use super::error::{CliError, Exit};
 use super::out::{Form, Out};
-use super::{access, config, demo, handle, log, manual, outputs, replay, run, runs, serve};
+use super::{access, config, demo, handle, instances, log, manual, outputs, replay, run, runs, serve};
 use crate::config::LogFormat;
 
 /// Runs the command that was typed; the exit code says how it ended.
@@ -55,6 +55,7 @@ async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
         Command::Rm(args) => done(again::remove(args, out).await),
         Command::Outputs(args) => done(outputs::outputs(args, out).await),
         Command::Replay(args) => done(replay::replay(args, out).await),
+        Command::Instances(args) => instances::instances(args, out).await,
         Command::Log(log) => log::log(log, out).await,
         Command::Config(args) => done(config::config(args, out)),
         Command::Token(args) => done(token(args, out)),

@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod follow;
 mod handle;
+mod instances;
 mod live;
 mod log;
 mod manual;

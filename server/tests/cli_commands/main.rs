@@ -6,6 +6,7 @@ mod again;
 mod bad_input;
 mod config;
 mod docs;
+mod instances;
 mod logs;
 mod reload;
 mod runs;
