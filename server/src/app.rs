@@ -10,16 +10,17 @@ use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
-use tokio::sync::{Mutex, Notify, broadcast, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 use utoipa::ToSchema;
 
 use crate::core::CoreHandle;
-use crate::live::{Live, Preview, Summary};
+use crate::live::{Live, Preview};
 use crate::problem::Problem;
 use crate::store::Health;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target};
-pub use crate::live::{Change, Filter, Page};
+pub use crate::live::{Change, Filter, Page, Summary};
+pub use crate::retention::RetentionRules;
 
 /// How long an ended run stays in the live view (the plan's `state_cleanup_delay_ms`).
 const LIVE_VIEW_MS: u64 = 30_000;
@@ -40,8 +41,7 @@ pub struct App {
     pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) keyed: Arc<Mutex<()>>,
     pub(crate) spool: crate::spool::Spool,
-    /// Calls the housekeeper.
-    pub(crate) bell: Arc<Notify>,
+    pub(crate) retention: Arc<watch::Sender<RetentionRules>>,
 }
 
 /// Whether the server can take work.
@@ -164,6 +164,8 @@ impl App {
         }
         let spec = RunSpec { retry_of: Some(run), idempotency: None, ..folded.run.spec().clone() };
         let Workload::Prompt(prompt) = &spec.workload;
+        // The run that is repeated may be removed before the new one names them.
+        self.history.store.pin_blobs(spec.blobs());
         let blobs = folded.blobs.into_iter().filter(|(hash, _)| *hash == prompt.graph).collect();
         let id = self.draw_id();
         self.store_new(id, spec, blobs).await
@@ -225,9 +227,17 @@ impl App {
             return Err(not_over(run, "has not ended", "Cancel it first, or wait."));
         }
         self.let_go(run).await?;
-        self.history.remove(vec![run]).await?;
-        self.bell.notify_one();
-        Ok(())
+        self.history.remove(vec![run]).await
+    }
+
+    /// How much of the past is kept.
+    pub fn retention(&self) -> RetentionRules {
+        *self.retention.borrow()
+    }
+
+    /// Changes how much of the past is kept, from now on.
+    pub fn set_retention(&self, rules: RetentionRules) {
+        self.retention.send_replace(rules);
     }
 
     /// Waits the moment that the core loop needs to let go of a run which has just ended.

@@ -19,6 +19,7 @@ use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
+use crate::retention::RetentionRules;
 use crate::spool::Spool;
 use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
 use crate::vault::Vault;
@@ -38,6 +39,7 @@ pub(crate) struct Ground {
     pub(crate) rules: Hot<Rules>,
     pub(crate) tuning: Hot<Tuning>,
     pub(crate) spool: Spool,
+    pub(crate) retention: RetentionRules,
 }
 
 /// A server that is put together; its core loop is yet to be run.
@@ -92,9 +94,10 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         offload: ground.offload,
         board: Arc::clone(&board),
     };
-    let history =
-        History { store: Arc::clone(&store), live: Arc::clone(&live), clock: Arc::clone(&ground.clock), root: ground.root };
-    let keeper = Keeper { store: Arc::clone(&store), offload: ground.offload, bell: Arc::default() };
+    let (past, seen) = (Arc::clone(&store), Arc::clone(&live));
+    let history = Arc::new(History { store: past, live: seen, clock: Arc::clone(&ground.clock), root: ground.root });
+    let (retention, rules) = watch::channel(ground.retention);
+    let keeper = Keeper { history: Arc::clone(&history), offload: ground.offload, rules };
     let core = Core::new(CoreParts {
         recovered: folded,
         store,
@@ -110,13 +113,13 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let app = App {
         core: handle,
         live,
-        history: Arc::new(history),
+        history,
         intake: Arc::new(intake),
         instances: Arc::new(instances),
         clock: ground.clock,
         rng: ground.rng,
         readiness: readiness_seen,
-        bell: Arc::clone(&keeper.bell),
+        retention: Arc::new(retention),
         keyed: Arc::new(Mutex::new(())),
         spool: ground.spool,
     };

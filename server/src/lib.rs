@@ -21,6 +21,7 @@ mod offload;
 mod outputs;
 pub mod patch;
 pub mod problem;
+mod retention;
 pub mod server;
 mod spool;
 pub mod store;

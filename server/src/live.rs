@@ -2,15 +2,21 @@
 //!
 //! Invariants: only what is on disk is shown; the newest value wins and a slow reader never holds anybody up.
 
+mod entry;
+mod kept;
 mod list;
 mod summary;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use comfyd_engine::{Idempotency, NodeId, RunId, RunView, Sha256, Timestamp};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
+
+use entry::{Entry, Listed, Words, short, short_of};
+use upkeep::Upkeep;
 
 pub use list::{Filter, Page};
 pub use summary::Summary;
@@ -42,14 +48,19 @@ pub enum Change {
 pub struct Live {
     inner: RwLock<Inner>,
     changes: broadcast::Sender<Change>,
+    /// Calls the housekeeper.
+    bell: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     open: BTreeMap<RunId, Open>,
-    list: BTreeMap<RunId, Summary>,
-    names: BTreeMap<String, RunId>,
-    keys: BTreeMap<String, (Sha256, RunId)>,
+    list: BTreeMap<RunId, Listed>,
+    words: Words,
+    /// By the number in the `workflow_id`.
+    names: BTreeMap<u64, RunId>,
+    keys: BTreeMap<String, Key>,
+    upkeep: Upkeep,
     positions: BTreeMap<RunId, u32>,
 }
 
@@ -59,11 +70,28 @@ struct Open {
     preview: watch::Sender<Option<Preview>>,
 }
 
+/// A request that had a key.
+#[derive(Debug)]
+struct Key {
+    body: Sha256,
+    run: RunId,
+    created: Timestamp,
+}
+
 impl Inner {
-    fn know_key(&mut self, made_by: Option<&Idempotency>, run: RunId) {
+    fn know_key(&mut self, made_by: Option<&Idempotency>, run: RunId, created: Timestamp) {
         if let Some(made_by) = made_by {
-            self.keys.entry(made_by.key.clone()).or_insert_with(|| (made_by.body.clone(), run));
+            let new = || Key { body: made_by.body.clone(), run, created };
+            self.keys.entry(made_by.key.clone()).or_insert_with(new);
         }
+    }
+
+    fn list_over(&mut self, summary: Summary) {
+        let run = summary.run_id;
+        self.know_key(summary.idempotency.as_ref(), run, summary.created);
+        self.names.entry(short(run, summary.created)).or_insert(run);
+        let entry = Entry::of(summary, &mut self.words);
+        self.list.insert(run, Listed::Over(Box::new(entry)));
     }
 }
 
@@ -72,7 +100,7 @@ const CHANGES: usize = 1024;
 
 impl Default for Live {
     fn default() -> Self {
-        Self { inner: RwLock::default(), changes: broadcast::Sender::new(CHANGES) }
+        Self { inner: RwLock::default(), changes: broadcast::Sender::new(CHANGES), bell: Notify::new() }
     }
 }
 
@@ -90,9 +118,10 @@ impl Live {
     pub(crate) fn publish(&self, views: Vec<Arc<RunView>>, positions: BTreeMap<RunId, u32>) {
         let mut inner = self.write();
         for view in &views {
-            inner.names.entry(view.workflow_id.clone()).or_insert(view.run_id);
-            inner.list.insert(view.run_id, Summary::of(view));
-            inner.know_key(view.idempotency.as_ref(), view.run_id);
+            let created = view.timing.queue_time.0;
+            inner.names.entry(short(view.run_id, created)).or_insert(view.run_id);
+            inner.list.insert(view.run_id, Listed::Open(Box::new(Summary::of(view))));
+            inner.know_key(view.idempotency.as_ref(), view.run_id, created);
             if let Some(open) = inner.open.get(&view.run_id) {
                 open.view.send_replace(Arc::clone(view));
             } else {
@@ -110,22 +139,35 @@ impl Live {
 
     /// The run that a request with this key made, and the hash of that request.
     pub(crate) fn keyed(&self, key: &str) -> Option<(Sha256, RunId)> {
-        self.read().keys.get(key).cloned()
+        self.read().keys.get(key).map(|known| (known.body.clone(), known.run))
     }
 
-    /// Lists a run that is over, without opening it.
+    /// Lists a run that is over and that the index knows.
+    pub(crate) fn list_known(&self, summary: Summary) {
+        self.write().list_over(summary);
+    }
+
+    /// Lists a run that is over; the index is yet to know it.
     pub(crate) fn list_over(&self, summary: Summary) {
         let mut inner = self.write();
-        inner.know_key(summary.idempotency.as_ref(), summary.run_id);
-        inner.names.entry(summary.workflow_id.clone()).or_insert(summary.run_id);
-        inner.list.insert(summary.run_id, summary);
+        if summary.quarantined.is_none() {
+            inner.upkeep.unindexed.insert(summary.run_id, summary.idempotency.clone());
+        }
+        inner.list_over(summary);
+        drop(inner);
+        self.bell.notify_one();
     }
 
     /// Marks a run whose log is damaged.
     pub(crate) fn quarantine(&self, run: RunId, why: &str) {
-        if let Some(summary) = self.write().list.get_mut(&run) {
-            summary.quarantined.get_or_insert_with(|| why.to_owned());
+        let mut inner = self.write();
+        if let Some(listed) = inner.list.get_mut(&run) {
+            listed.quarantine(why);
+            inner.upkeep.unindexed.remove(&run);
+            inner.upkeep.suspects.insert(run);
         }
+        drop(inner);
+        self.bell.notify_one();
         // Nobody may be listening.
         let _ = self.changes.send(Change::Run(run));
     }
@@ -133,19 +175,20 @@ impl Live {
     /// A run is gone for good.
     pub(crate) fn remove(&self, run: RunId) {
         let mut inner = self.write();
-        if let Some(summary) = inner.list.remove(&run) {
-            if inner.names.get(&summary.workflow_id) == Some(&run) {
-                inner.names.remove(&summary.workflow_id);
-            }
-            // With the run goes the answer that its key would get.
-            if let Some(made_by) = &summary.idempotency
-                && inner.keys.get(&made_by.key).is_some_and(|(_, made)| *made == run)
-            {
-                inner.keys.remove(&made_by.key);
+        if let Some(listed) = inner.list.remove(&run) {
+            let name = short(run, listed.created());
+            if inner.names.get(&name) == Some(&run) {
+                inner.names.remove(&name);
             }
         }
+        // With the run goes the answer that its key would get.
+        inner.keys.retain(|_, known| known.run != run);
         inner.open.remove(&run);
+        inner.upkeep.unindexed.remove(&run);
+        inner.upkeep.suspects.remove(&run);
+        inner.upkeep.removed = true;
         drop(inner);
+        self.bell.notify_one();
         // Nobody may be listening.
         let _ = self.changes.send(Change::Deleted(run));
     }
@@ -167,7 +210,7 @@ impl Live {
     pub fn resolve(&self, name: &str) -> Option<RunId> {
         let inner = self.read();
         let id = name.parse::<RunId>().ok().filter(|id| inner.list.contains_key(id));
-        id.or_else(|| inner.names.get(name).copied())
+        id.or_else(|| short_of(name).and_then(|number| inner.names.get(&number).copied()))
     }
 
     /// An open run.
@@ -177,12 +220,12 @@ impl Live {
 
     /// When a run was created.
     pub fn created_at(&self, run: RunId) -> Option<Timestamp> {
-        self.read().list.get(&run).map(|summary| summary.created)
+        self.read().list.get(&run).map(Listed::created)
     }
 
     /// A run of the list.
     pub fn summary(&self, run: RunId) -> Option<Summary> {
-        self.read().list.get(&run).cloned()
+        self.read().list.get(&run).map(|listed| listed.summary(run))
     }
 
     /// The place of a queued run, over our queue and the instance's.
@@ -227,14 +270,8 @@ impl Live {
     /// The newest run that has not ended; else the newest that ended after `since`.
     pub fn active(&self, since: Timestamp) -> Option<RunId> {
         let inner = self.read();
-        let open = inner.list.values().rev().find(|summary| !summary.status.is_settled() && summary.quarantined.is_none());
-        let ended = || {
-            inner
-                .list
-                .values()
-                .filter(|summary| summary.ended.is_some_and(|ended| ended > since))
-                .max_by_key(|summary| summary.ended)
-        };
-        open.or_else(ended).map(|summary| summary.run_id)
+        let open = inner.list.iter().rev().find(|(_, run)| !run.status().is_settled() && !run.is_quarantined());
+        let ended = || inner.list.iter().filter(|(_, run)| run.ended() > Some(since)).max_by_key(|(_, run)| run.ended());
+        open.or_else(ended).map(|(run, _)| *run)
     }
 }

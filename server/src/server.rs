@@ -16,15 +16,16 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Bounds, Secret, Security};
-use crate::app::App;
+use crate::app::{App, RetentionRules};
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
 use crate::dispatch::Connector;
 use crate::instances::InstanceEntry;
 use crate::intake::Rules;
+use crate::live::Summary;
 use crate::offload::Offload;
 use crate::spool::Spool;
-use crate::store::{Disk, FileStore, OpenError, Options, RealDisk};
+use crate::store::{Digest, Disk, FileStore, OpenError, Options, RealDisk};
 
 pub use crate::token::{TokenError, stored_token};
 
@@ -59,6 +60,8 @@ pub struct ServeOptions {
     pub bounds: Bounds,
     /// Where the files of forms are kept while they come in; none for memory.
     pub temp_dir: Option<PathBuf>,
+    /// How much of the past is kept; [`App::set_retention`] changes it while the server runs.
+    pub retention: RetentionRules,
 }
 
 impl ServeOptions {
@@ -79,6 +82,7 @@ impl ServeOptions {
             min_free: 512 << 20,
             bounds: Bounds::default(),
             temp_dir: None,
+            retention: RetentionRules::default(),
         }
     }
 }
@@ -150,6 +154,7 @@ impl Running {
     pub async fn change(&self, newer: &ServeOptions) {
         self.levers.rules.set(rules(newer, self.levers.listen));
         self.levers.tuning.set(newer.tuning.clone());
+        self.app.set_retention(newer.retention);
         self.app.history.store.set_min_free(newer.min_free);
         self.app.core.limit(newer.limits.clone()).await;
         if let Some(entries) = &newer.instances {
@@ -195,7 +200,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let root = options.data_dir.clone();
     let opening = (root.clone(), Arc::clone(&disk));
-    let store_options = Options { min_free: options.min_free, ..Options::default() };
+    let digest = Some(Summary::kept_of_state as Digest);
+    let store_options = Options { min_free: options.min_free, digest, ..Options::default() };
     let opened = Offload::Threads.run(move || FileStore::open(&opening.0, opening.1, store_options)).await;
     let (store, recovered) = opened?;
     let token = match &options.token {
@@ -221,6 +227,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         rules: rules.clone(),
         tuning: tuning.clone(),
         spool,
+        retention: options.retention,
     };
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");

@@ -10,14 +10,15 @@ use std::time::Duration;
 use comfyd_adapters::env::{Clock, SystemRng};
 use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::Transport;
-use comfyd_engine::{InstanceId, Timestamp};
+use comfyd_engine::{InstanceId, RunView, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, RetentionRules};
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
 use crate::intake::Rules;
+use crate::live::Summary;
 use crate::offload::Offload;
 use crate::spool::Spool;
 use crate::store::{Disk, FileStore, OpenError, Options, Recovered, SimDisk};
@@ -27,6 +28,11 @@ pub const DATA: &str = "/data";
 
 /// Makes the way to a simulated instance.
 pub type Connect = Arc<dyn Fn(&InstanceId, &str) -> Option<Arc<dyn Transport>> + Send + Sync>;
+
+/// The text of a `state.json` for a view, but for its place in the log.
+pub fn state_of(view: &RunView) -> String {
+    crate::canonical::of(view)
+}
 
 /// A server in a simulation.
 pub struct SimServer {
@@ -65,6 +71,8 @@ pub struct SimOptions {
     pub base: u64,
     /// New runs are refused below this much free disk space, in bytes.
     pub min_free: u64,
+    /// How much of the past is kept.
+    pub retention: RetentionRules,
 }
 
 /// The wall time that goes with the runtime's own time, which a test can pause.
@@ -96,7 +104,8 @@ impl SimServer {
     /// If it cannot be opened or its logs cannot be folded.
     pub async fn start(options: SimOptions) -> Result<Self, SimStartError> {
         let disk: Arc<dyn Disk> = Arc::new(options.disk);
-        let (store, recovered) = FileStore::inline(Path::new(DATA), Arc::clone(&disk), Options::default())?;
+        let store_options = Options { digest: Some(Summary::kept_of_state), ..Options::default() };
+        let (store, recovered) = FileStore::inline(Path::new(DATA), Arc::clone(&disk), store_options)?;
         let ground = Ground {
             root: DATA.into(),
             disk,
@@ -108,6 +117,7 @@ impl SimServer {
             rules: Hot::new(Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() }),
             tuning: Hot::default(),
             spool: Spool::default(),
+            retention: options.retention,
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();

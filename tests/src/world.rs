@@ -9,7 +9,7 @@ use std::time::Duration;
 use comfyd_adapters::transport::{Stream, Transport};
 use comfyd_engine::{Force, Limits, RunId, RunView, Seq};
 use comfyd_fixtures::{FakeComfy, FakeConfig, SplitMix64};
-use comfyd_server::app::{Execute, Source, Target};
+use comfyd_server::app::{Execute, RetentionRules, Source, Target};
 use comfyd_server::core::CoreConfig;
 use comfyd_server::problem::Problem;
 use comfyd_server::store::SimDisk;
@@ -43,6 +43,8 @@ pub struct World {
     pub rng: SplitMix64,
     /// The next server refuses new runs below this much free disk space, in bytes.
     pub min_free: u64,
+    /// How much of the past the next server keeps.
+    pub retention: RetentionRules,
     seed: u64,
     starts: u64,
     server: Option<SimServer>,
@@ -66,6 +68,7 @@ impl World {
             disk: SimDisk::new(seed),
             rng: SplitMix64::new(seed),
             min_free: 0,
+            retention: RetentionRules::default(),
             seed,
             starts: 0,
             server: None,
@@ -82,6 +85,7 @@ impl World {
             disk: self.disk.fork(),
             rng: self.rng.clone(),
             min_free: self.min_free,
+            retention: self.retention,
             seed: self.seed,
             starts: self.starts,
             server: None,
@@ -118,6 +122,7 @@ impl World {
             },
             base: u64::try_from(self.fake.now_unix_ms()).expect("the simulated time is after 1970"),
             min_free: self.min_free,
+            retention: self.retention,
         };
         self.server = Some(SimServer::start(options).await?);
         Ok(())

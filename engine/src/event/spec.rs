@@ -52,6 +52,12 @@ impl RunSpec {
             batch: None,
         }
     }
+
+    /// The blobs that it names, whether they travel in its log or not.
+    pub fn blobs(&self) -> impl Iterator<Item = &Sha256> {
+        let Workload::Prompt(prompt) = &self.workload;
+        std::iter::once(&prompt.graph).chain(prompt.uploads.iter().map(|upload| &upload.blob))
+    }
 }
 
 /// The key that names one request, with the hash of its body.

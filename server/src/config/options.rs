@@ -8,6 +8,7 @@ use comfyd_engine::Limits;
 
 use super::model::{Config, InstanceSetting};
 use crate::api::Bounds;
+use crate::app::RetentionRules;
 use crate::instances::InstanceEntry;
 use crate::server::ServeOptions;
 
@@ -29,6 +30,17 @@ impl Config {
             bounds: self.bounds(),
             instances: Some(self.entries()),
             temp_dir: self.comfyui_workflow.temp_dir.clone(),
+            retention: self.retention_rules(),
+        }
+    }
+
+    /// How much of the past is kept.
+    pub fn retention_rules(&self) -> RetentionRules {
+        let kept = &self.retention;
+        RetentionRules {
+            max_age: kept.max_age_days.map(|days| Duration::from_secs(days * 86_400)),
+            max_runs: kept.max_runs.map(|runs| usize::try_from(runs).unwrap_or(usize::MAX)),
+            max_bytes: kept.max_bytes,
         }
     }
 

@@ -87,12 +87,8 @@ async fn recover_run(
         StreamVerdict::Ok | StreamVerdict::Repaired(_) => None,
     };
     let current = found.snapshot.as_ref().is_some_and(|snapshot| snapshot.seq == found.last);
-    if current
-        && found.verdict == StreamVerdict::Ok
-        && let Some(summary) = store.state_json(&found.stream).await?.and_then(|text| Summary::of_settled_state(&text))
-        && summary.run_id == id
-    {
-        live.list_over(summary);
+    if let Some(summary) = found.over.as_ref().and_then(Summary::of_kept) {
+        live.list_known(summary);
         return Ok(());
     }
     // A log whose replay ends the process twice is set aside, so that the server starts.

@@ -7,6 +7,7 @@ use std::ops::Bound;
 
 use comfyd_engine::{InstanceId, RunId, Status, Timestamp};
 
+use super::entry::Row;
 use super::{Live, Summary};
 
 /// Which runs to list; everything that is given must hold.
@@ -56,15 +57,15 @@ impl Live {
             let inner = self.read();
             page.total = (!filter.narrows()).then_some(inner.list.len());
             let mut last = None;
-            for (run, summary) in inner.list.range((Bound::Unbounded, upper)).rev().take(STRETCH) {
+            for (run, listed) in inner.list.range((Bound::Unbounded, upper)).rev().take(STRETCH) {
                 last = Some(*run);
-                if wanted.fits(summary) {
+                if wanted.fits(&listed.row(*run)) {
                     if page.runs.len() == filter.limit {
                         // One more than asked for tells that there is another page.
                         page.next = page.runs.last().map(|summary| summary.run_id);
                         return page;
                     }
-                    page.runs.push(summary.clone());
+                    page.runs.push(listed.summary(*run));
                 }
             }
             match last {
@@ -100,12 +101,12 @@ impl<'a> Wanted<'a> {
         Self { filter, text: filter.text.as_deref().filter(|text| !text.is_empty()).map(Needle::new) }
     }
 
-    fn fits(&self, run: &Summary) -> bool {
+    fn fits(&self, run: &Row<'_>) -> bool {
         let filter = self.filter;
         (filter.status.is_empty() || filter.status.contains(&run.status))
-            && filter.instance.as_ref().is_none_or(|instance| run.instance == *instance)
-            && filter.name.as_ref().is_none_or(|name| run.workflow_name == *name)
-            && filter.batch.as_ref().is_none_or(|batch| run.batch.as_ref() == Some(batch))
+            && filter.instance.as_ref().is_none_or(|instance| run.instance == instance.as_str())
+            && filter.name.as_ref().is_none_or(|name| run.name == name)
+            && filter.batch.as_ref().is_none_or(|batch| run.batch == Some(batch.as_str()))
             && filter.created_after.is_none_or(|at| run.created >= at)
             && filter.created_before.is_none_or(|at| run.created < at)
             && self.text.as_ref().is_none_or(|text| text.is_in(run))
@@ -131,15 +132,15 @@ impl Needle {
         Self { text, in_id, in_workflow_id }
     }
 
-    fn is_in(&self, run: &Summary) -> bool {
-        self.stands_in(&run.workflow_name)
-            || self.stands_in(run.instance.as_str())
-            || run.error.as_ref().is_some_and(|error| self.stands_in(error))
+    fn is_in(&self, run: &Row<'_>) -> bool {
+        self.stands_in(run.name)
+            || self.stands_in(run.instance)
+            || run.error.is_some_and(|error| self.stands_in(error))
             || (self.in_id && {
                 let mut id = [0; 36];
-                self.stands_in(run.run_id.uuid().hyphenated().encode_lower(&mut id))
+                self.stands_in(run.run.uuid().hyphenated().encode_lower(&mut id))
             })
-            || (self.in_workflow_id && self.stands_in(&run.workflow_id))
+            || (self.in_workflow_id && self.stands_in(&run.run.workflow_id(run.created)))
     }
 
     fn stands_in(&self, hay: &str) -> bool {

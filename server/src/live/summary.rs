@@ -42,6 +42,9 @@ pub struct Summary {
     pub batch: Option<String>,
     /// The place of its newest fact.
     pub seq: Seq,
+    /// The bytes of its outputs; once it is over, those of its log too.
+    #[serde(skip)]
+    pub bytes: u64,
     /// The caller's key for the request that made it.
     #[serde(skip)]
     pub idempotency: Option<Idempotency>,
@@ -80,6 +83,7 @@ impl Summary {
             attention: view.attention.as_ref().map(|attention| attention.kind.to_owned()),
             batch: view.batch.clone(),
             seq: view.seq,
+            bytes: view.outputs.iter().filter(|output| output.downloaded).filter_map(|output| output.size).sum(),
             idempotency: view.idempotency.clone(),
             quarantined: None,
         }
@@ -119,6 +123,7 @@ struct StoredTiming {
 #[derive(serde::Deserialize)]
 struct StoredOutput {
     downloaded: bool,
+    size: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -160,6 +165,7 @@ impl Summary {
             attention: None,
             batch: None,
             seq: Seq(0),
+            bytes: 0,
             idempotency: None,
             quarantined: None,
         }
@@ -183,6 +189,7 @@ impl Summary {
             attention: None,
             batch: state.batch,
             seq: state.seq,
+            bytes: state.outputs.iter().filter(|output| output.downloaded).filter_map(|output| output.size).sum(),
             idempotency: state.idempotency,
             quarantined: None,
         })

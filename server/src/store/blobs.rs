@@ -2,14 +2,17 @@
 //!
 //! Invariants: a blob is durable under its final name before [`put`] returns; what [`get`] returns has the hash asked for.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use comfyd_adapters::digest::sha256;
 use comfyd_engine::Sha256;
 
 use super::disk::{Disk, Replace, write_new};
+use super::health::Shared;
 use super::layout::Layout;
 
 /// Why a blob is not stored or not served.
@@ -48,8 +51,11 @@ const LIMIT: u64 = 1 << 30;
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// Stores a blob durably.
-pub(crate) fn put(disk: &dyn Disk, layout: &Layout, bytes: &[u8]) -> Result<Sha256, BlobError> {
+pub(crate) fn put(shared: &Shared, bytes: &[u8]) -> Result<Sha256, BlobError> {
+    let (disk, layout) = (&*shared.disk, &shared.layout);
     let sha = sha256(bytes);
+    // Before it is looked whether it is there: from here on nobody removes it.
+    shared.pins.pin(std::iter::once(&sha));
     let path = layout.blobs().join(sha.as_str());
     let stored = || -> io::Result<()> {
         // A blob of the right length came here whole; `get` checks the rest.
@@ -64,6 +70,70 @@ pub(crate) fn put(disk: &dyn Disk, layout: &Layout, bytes: &[u8]) -> Result<Sha2
     };
     stored().map_err(|source| BlobError::Write { path: path.clone(), source })?;
     Ok(sha)
+}
+
+/// Blobs that a run may be about to name.
+///
+/// Invariants: what is pinned while a search for unnamed blobs goes on, or was since the one before, is not removed by it.
+#[derive(Debug, Default)]
+pub(crate) struct Pins(Mutex<[BTreeSet<Sha256>; 2]>);
+
+impl Pins {
+    fn pins(&self) -> MutexGuard<'_, [BTreeSet<Sha256>; 2]> {
+        // Every statement leaves the sets whole, so a panic elsewhere does not spoil them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether any are pinned.
+    pub(crate) fn any(&self) -> bool {
+        self.pins().iter().any(|pinned| !pinned.is_empty())
+    }
+
+    pub(crate) fn pin<'a>(&self, blobs: impl Iterator<Item = &'a Sha256>) {
+        self.pins()[0].extend(blobs.cloned());
+    }
+}
+
+/// Blobs that nobody stored or pinned since the call before; those pinned now are let go of by the next call.
+pub(crate) fn begin_collection(shared: &Shared) -> io::Result<BTreeSet<Sha256>> {
+    let old = {
+        let mut pins = shared.pins.pins();
+        let [new, old] = &mut *pins;
+        *old = std::mem::take(new);
+        old.clone()
+    };
+    let mut unnamed = BTreeSet::new();
+    for name in shared.disk.list(&shared.layout.blobs())? {
+        if let Ok(sha) = name.parse::<Sha256>() {
+            unnamed.extend(Some(sha).filter(|sha| !old.contains(sha)));
+        } else if let Some(Ok(sha)) =
+            name.split_once('.').filter(|(_, rest)| rest.ends_with("new")).map(|(sha, _)| sha.parse::<Sha256>())
+            && !old.contains(&sha)
+            && !shared.pins.pins()[0].contains(&sha)
+        {
+            // Left by a crash in the middle of storing it.
+            shared.disk.remove(&shared.layout.blobs().join(&name))?;
+        }
+    }
+    Ok(unnamed)
+}
+
+/// Removes blobs that nobody names, but for those pinned meanwhile.
+pub(crate) fn remove(shared: &Shared, unnamed: &BTreeSet<Sha256>) -> io::Result<usize> {
+    let mut removed = 0;
+    for sha in unnamed {
+        // Held over the removal: who pins it after that finds that it is not there.
+        let pins = shared.pins.pins();
+        if !pins.iter().any(|pinned| pinned.contains(sha)) {
+            match shared.disk.remove(&shared.layout.blobs().join(sha.as_str())) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        drop(pins);
+    }
+    Ok(removed)
 }
 
 /// Reads a blob; nothing if there is none.

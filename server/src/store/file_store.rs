@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use comfyd_engine::journal::scan::{Rule, Verdict, scan_with};
@@ -16,15 +16,19 @@ use super::disk::{Disk, LockGuard};
 use super::drive::{Drive, Stopped};
 use super::graves::Graves;
 use super::health::{Health, Shared, Wanted};
+use super::index::Index;
 use super::journal::{Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
-use super::recover::{self, Recovered};
+use super::recover::{self, Found, Recovered};
 use super::scribe::Scribe;
 use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync};
 use super::{attempts, guard, snapshot};
 
 /// The journal goes on in a new file for the sake of so many removed runs.
 const MANY_GRAVES: usize = 256;
+
+/// Makes what the index keeps of a run out of its `state.json`.
+pub type Digest = fn(RunId, &str) -> Option<Vec<u8>>;
 
 /// Limits of a store.
 #[derive(Clone, Debug)]
@@ -53,6 +57,10 @@ pub struct Options {
     pub tick: Duration,
     /// Jobs that may wait for the journal.
     pub queue: usize,
+    /// Threads that look at runs while the store opens.
+    pub threads: usize,
+    /// Tells from the `state.json` of a run that is over what the index keeps of it; nothing for others.
+    pub digest: Option<Digest>,
 }
 
 impl Default for Options {
@@ -71,6 +79,9 @@ impl Default for Options {
             tick: Duration::from_millis(500),
             // The core loop has one append under way; the rest are reads.
             queue: 256,
+            // Reading small files waits more than it works.
+            threads: 4,
+            digest: None,
         }
     }
 }
@@ -94,8 +105,9 @@ impl Default for Options {
 /// ```
 #[derive(Debug)]
 pub struct FileStore {
-    shared: Arc<Shared>,
-    drive: Drive,
+    pub(super) shared: Arc<Shared>,
+    pub(super) drive: Drive,
+    pub(super) index: Mutex<Index>,
     _lock: Arc<dyn LockGuard>,
 }
 
@@ -112,7 +124,8 @@ impl FileStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn inline(root: &Path, disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Recovered), OpenError> {
+    pub fn inline(root: &Path, disk: Arc<dyn Disk>, mut options: Options) -> Result<(Self, Recovered), OpenError> {
+        options.threads = 1;
         Self::start(root, disk, options, |_, _, journal, scribe| Ok(Drive::inline(journal, scribe)))
     }
 
@@ -124,10 +137,10 @@ impl FileStore {
     ) -> Result<(Self, Recovered), OpenError> {
         let shared = Arc::new(Shared::new(disk, root, options));
         let lock = guard::enter(&*shared.disk, &shared.layout)?;
-        let (recovered, log, tips) = recover::recover(&shared)?;
+        let Found { recovered, log, tips, index } = recover::recover(&shared)?;
         let journal = Journal::new(shared.clone(), log, tips);
         let drive = drive(&shared, &lock, journal, Scribe::new(shared.clone()))?;
-        Ok((Self { shared, drive, _lock: lock }, recovered))
+        Ok((Self { shared, drive, index: Mutex::new(index), _lock: lock }, recovered))
     }
 
     /// Stores a batch over several streams: all of it or nothing. An empty batch with [`Sync::Now`] makes durable what was
@@ -342,7 +355,7 @@ impl FileStore {
     /// It is not.
     pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<Sha256, BlobError> {
         let shared = self.shared.clone();
-        self.blocking(move || blobs::put(&*shared.disk, &shared.layout, &bytes)).await
+        self.blocking(move || blobs::put(&shared, &bytes)).await
     }
 
     /// Reads a blob; nothing if there is none.

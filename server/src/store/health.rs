@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use comfyd_engine::{Seq, StreamId};
 use tokio::sync::watch;
 
+use super::blobs::Pins;
 use super::disk::Disk;
 use super::file_store::Options;
 use super::graves::Graves;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     health: watch::Sender<Health>,
     quarantined: Mutex<BTreeMap<StreamId, String>>,
     snapshots: Mutex<BTreeMap<StreamId, Wanted>>,
+    /// Blobs that are kept though nobody names them yet.
+    pub(crate) pins: Pins,
     /// Runs that were removed.
     pub(crate) graves: Graves,
     /// Bytes that the scribe could not write yet.
@@ -69,6 +72,7 @@ impl Shared {
             health: watch::Sender::new(Health::Healthy),
             quarantined: Mutex::default(),
             snapshots: Mutex::default(),
+            pins: Pins::default(),
             graves: Graves::default(),
             backlog: AtomicU64::new(0),
         }

@@ -99,6 +99,11 @@ impl Journal {
                 Err(error) => drop(reply.send(Err(error))),
             },
             Job::Remove { runs, reply } => self.remove(runs, reply, out),
+            Job::Ends { runs, reply } => {
+                let tip = |run: RunId| self.tips.get(&StreamId::Run(run)).map(|tip| (run, (tip.seq, tip.len)));
+                // The caller may have given up.
+                let _ = reply.send(runs.into_iter().filter_map(tip).collect());
+            }
             Job::Rotate => self.rotate(out),
             Job::Tick => {
                 // It is in the health as well.

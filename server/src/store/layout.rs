@@ -77,6 +77,10 @@ impl Layout {
         self.removed().join(run.to_string())
     }
 
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index.log")
+    }
+
     pub(crate) fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }

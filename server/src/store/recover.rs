@@ -20,6 +20,7 @@ use super::disk::parent;
 use super::distrust;
 use super::guard::{self, Age};
 use super::health::{Health, Shared};
+use super::index::{self, Index, Over};
 use super::journal::Tip;
 use super::log_file::LogFile;
 use super::snapshot::SnapshotHead;
@@ -47,6 +48,8 @@ pub struct RecoveredStream {
     pub verdict: StreamVerdict,
     /// The place that its `state.json` shows, if there is one that fits the log.
     pub snapshot: Option<SnapshotHead>,
+    /// What the index keeps of it: a run that is over, with all that its list entry shows.
+    pub over: Option<Over>,
     /// Whether all of its log was read; if not, length and snapshot agree, and it is checked when it is read.
     pub checked: bool,
 }
@@ -94,7 +97,13 @@ pub struct Cut {
     pub saved_as: String,
 }
 
-type Found = (Recovered, Option<LogFile>, BTreeMap<StreamId, Tip>);
+/// A data directory in order.
+pub(crate) struct Found {
+    pub(crate) recovered: Recovered,
+    pub(crate) log: Option<LogFile>,
+    pub(crate) tips: BTreeMap<StreamId, Tip>,
+    pub(crate) index: Index,
+}
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
@@ -117,7 +126,9 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<Found, OpenError> {
     let replay = replay::replay(shared, age, &mut completer)?;
     completer.sync()?;
     // Before the journal is renewed: a snapshot that does not fit is gone before the records that tell so are.
-    let (streams, tips) = judge::judge(shared, &completer)?;
+    let mut known = index::load(shared);
+    let judged = judge::judge(shared, &completer, &mut known)?;
+    let (streams, tips) = (judged.streams, judged.tips);
     let (journal, log) = renew(shared, replay)?;
     if log.is_some() {
         shared.graves.journal_renewed();
@@ -134,7 +145,14 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<Found, OpenError> {
     if let JournalVerdict::Damaged { why } = &journal {
         shared.set_health(Health::ReadOnly { why: format!("the journal is damaged: {why}") });
     }
-    Ok((Recovered { streams, journal }, log, tips))
+    let index = if log.is_some() {
+        let all: Vec<&Over> = streams.iter().filter_map(|stream| stream.over.as_ref()).collect();
+        let new: Vec<&Over> = all.iter().filter(|over| judged.new.contains(&over.run)).copied().collect();
+        Index::start(shared.clone(), &known, &all, &new)
+    } else {
+        Index::closed(shared.clone())
+    };
+    Ok(Found { recovered: Recovered { streams, journal }, log, tips, index })
 }
 
 /// Starts a new journal file and removes the old ones, whose records are durable in the streams' logs by now.

@@ -9,21 +9,32 @@ use std::path::Path;
 
 use comfyd_engine::journal::frame::HEADER_LEN;
 use comfyd_engine::journal::scan::{Rule, Verdict, scan_with};
-use comfyd_engine::{Seq, StreamId};
+use comfyd_engine::{RunId, Seq, StreamId};
 
 use super::complete::Completer;
 use super::{RecoveredStream, StreamVerdict, at, tail};
 use crate::store::attempts::{self, MAX_ATTEMPTS};
 use crate::store::health::Shared;
+use crate::store::index::{Loaded, Over};
 use crate::store::journal::Tip;
 use crate::store::log_file::READ_LIMIT;
 use crate::store::snapshot::{SnapshotHead, chain_text, head};
 use crate::store::types::OpenError;
 
-type Judged = (Vec<RecoveredStream>, BTreeMap<StreamId, Tip>);
+/// Fewer streams than this are not worth a thread.
+const FEW: usize = 64;
 
-/// Judges all streams of the data directory.
-pub(super) fn judge(shared: &Shared, completer: &Completer) -> Result<Judged, OpenError> {
+/// What was found of all streams.
+pub(super) struct Judged {
+    /// Sorted.
+    pub(super) streams: Vec<RecoveredStream>,
+    pub(super) tips: BTreeMap<StreamId, Tip>,
+    /// Runs that are over and that the index does not know.
+    pub(super) new: BTreeSet<RunId>,
+}
+
+/// Judges all streams of the data directory: those that the index knows by what it says, the others by their files.
+pub(super) fn judge(shared: &Shared, completer: &Completer, known: &mut Loaded) -> Result<Judged, OpenError> {
     let mut names: BTreeSet<StreamId> = completer.streams().cloned().collect();
     let mut list = |kind: &str, dir: &Path| {
         let found = shared.disk.list(dir).map_err(at(dir))?;
@@ -34,34 +45,80 @@ pub(super) fn judge(shared: &Shared, completer: &Completer) -> Result<Judged, Op
     list("run", &shared.layout.runs())?;
     list("instance", &shared.layout.instances())?;
     names.retain(|stream| !shared.graves.hold(stream));
-    let mut streams = Vec::new();
-    let mut tips = BTreeMap::new();
+    let mut judged = Judged { streams: Vec::new(), tips: BTreeMap::new(), new: BTreeSet::new() };
+    let mut unknown = Vec::new();
     for stream in names {
-        let judged = judge_one(shared, completer, &stream).unwrap_or_else(|error| {
-            let why = format!("it cannot be read: {error}");
-            Some((quarantined(&stream, Seq(0), 0, why), Tip::default()))
-        });
-        if let Some((found, tip)) = judged {
-            tips.insert(stream, tip);
-            streams.push(found);
+        match indexed(completer, known, &stream) {
+            Some((found, tip)) => judged.add(found, tip),
+            None => unknown.push(stream),
         }
     }
-    Ok((streams, tips))
+    for (found, tip) in judge_each(shared, completer, &known.suspects, &unknown) {
+        judged.new.extend(found.over.as_ref().map(|over| over.run));
+        judged.add(found, tip);
+    }
+    judged.streams.sort_by(|left, right| left.stream.cmp(&right.stream));
+    Ok(judged)
+}
+
+impl Judged {
+    fn add(&mut self, found: RecoveredStream, tip: Tip) {
+        self.tips.insert(found.stream.clone(), tip);
+        self.streams.push(found);
+    }
+}
+
+/// A run that the index knows and the journal does not mention: its log has taken nothing since it was over.
+fn indexed(completer: &Completer, known: &mut Loaded, stream: &StreamId) -> Option<(RecoveredStream, Tip)> {
+    let StreamId::Run(run) = stream else { return None };
+    let over = known.over.remove(run).filter(|_| completer.seen(stream).is_none())?;
+    let tip = Tip { seq: over.seq, len: over.log_len, unchecked: true };
+    let (stream, last) = (stream.clone(), over.seq);
+    Some((RecoveredStream { stream, last, verdict: StreamVerdict::Ok, snapshot: None, over: Some(over), checked: false }, tip))
+}
+
+/// Judges streams by their files, on as many threads as the store may use.
+fn judge_each(shared: &Shared, completer: &Completer, suspects: &[RunId], streams: &[StreamId]) -> Vec<(RecoveredStream, Tip)> {
+    let judge = |stream: &StreamId| {
+        let suspect = matches!(stream, StreamId::Run(run) if suspects.contains(run));
+        judge_one(shared, completer, stream, suspect).unwrap_or_else(|error| {
+            let why = format!("it cannot be read: {error}");
+            Some((quarantined(stream, Seq(0), 0, why), Tip::default()))
+        })
+    };
+    let threads = shared.options.threads.max(1);
+    let share = streams.len().div_ceil(threads);
+    if threads == 1 || share < FEW {
+        return streams.iter().filter_map(judge).collect();
+    }
+    let judge = &judge;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            streams.chunks(share).map(|part| scope.spawn(move || part.iter().filter_map(judge).collect::<Vec<_>>())).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    })
 }
 
 fn quarantined(stream: &StreamId, last: Seq, at: u64, why: String) -> RecoveredStream {
     let verdict = StreamVerdict::Quarantined { at, why };
-    RecoveredStream { stream: stream.clone(), last, verdict, snapshot: None, checked: true }
+    RecoveredStream { stream: stream.clone(), last, verdict, snapshot: None, over: None, checked: true }
 }
 
 /// Judges one stream; nothing if its directory holds no log and no sign that there was one.
-fn judge_one(shared: &Shared, completer: &Completer, stream: &StreamId) -> io::Result<Option<(RecoveredStream, Tip)>> {
+fn judge_one(
+    shared: &Shared,
+    completer: &Completer,
+    stream: &StreamId,
+    suspect: bool,
+) -> io::Result<Option<(RecoveredStream, Tip)>> {
     let (disk, layout) = (&*shared.disk, &shared.layout);
-    let state = match disk.read(&layout.state(stream), READ_LIMIT) {
-        Ok(bytes) => head(&bytes),
+    let text = match disk.read(&layout.state(stream), READ_LIMIT) {
+        Ok(bytes) => String::from_utf8(bytes).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    let state = text.as_ref().and_then(|text| head(text.as_bytes()));
     let len = disk.len(&layout.events(stream))?;
     let seen = completer.seen(stream);
     let mut judged = match (&state, len, seen) {
@@ -71,11 +128,12 @@ fn judge_one(shared: &Shared, completer: &Completer, stream: &StreamId) -> io::R
         }
         (None, None, _) => return Ok(None),
         (Some(_), None, _) => quarantined(stream, Seq(0), 0, "its log is missing".to_owned()),
-        (Some(state), Some(len), None) if state.log_len == len && len > HEADER_LEN as u64 => RecoveredStream {
+        (Some(state), Some(len), None) if !suspect && state.log_len == len && len > HEADER_LEN as u64 => RecoveredStream {
             stream: stream.clone(),
             last: state.seq,
             verdict: StreamVerdict::Ok,
             snapshot: Some(state.clone()),
+            over: None,
             checked: false,
         },
         (_, Some(_), _) => match read_whole(shared, stream, state)? {
@@ -88,6 +146,13 @@ fn judge_one(shared: &Shared, completer: &Completer, stream: &StreamId) -> io::R
     if attempts >= MAX_ATTEMPTS && judged.verdict == StreamVerdict::Ok {
         let why = format!("its replay began {attempts} times and never ended; remove the file `replaying` to try again");
         judged.verdict = StreamVerdict::Quarantined { at: tip.len, why };
+    }
+    if let (StreamId::Run(run), StreamVerdict::Ok, Some(snapshot), Some(digest)) =
+        (stream, &judged.verdict, &judged.snapshot, shared.options.digest)
+        && snapshot.seq == judged.last
+    {
+        let data = text.and_then(|text| digest(*run, &text));
+        judged.over = data.map(|data| Over { run: *run, seq: judged.last, log_len: tip.len, data });
     }
     Ok(Some((judged, tip)))
 }
@@ -127,5 +192,5 @@ fn read_whole(shared: &Shared, stream: &StreamId, state: Option<SnapshotHead>) -
         disk.remove(&layout.state(stream))?;
         disk.sync_dir(&layout.stream_dir(stream))?;
     }
-    Ok(Some(RecoveredStream { stream: stream.clone(), last, verdict, snapshot, checked: true }))
+    Ok(Some(RecoveredStream { stream: stream.clone(), last, verdict, snapshot, over: None, checked: true }))
 }
