@@ -187,3 +187,27 @@ fn the_same_seed_tells_the_same_story() {
         assert_eq!(shape(seed), shape(seed));
     }
 }
+
+#[test]
+fn a_link_that_no_run_needs_is_let_go_and_comes_back() {
+    in_simulation(async {
+        let mut world = World::new(7, FakeConfig::default());
+        world.start().await;
+        let flow = workflows::named("06_text").expect("a sample").json;
+        let state = |world: &World| world.server().app.instances()[0].state;
+        for round in 0..2 {
+            let run = world.submit(flow).await.expect("it is taken");
+            let view = world.wait(run, Duration::from_mins(2), |view| view.status.is_settled()).await;
+            assert_eq!(view.status.as_str(), "completed", "round {round}");
+            assert_eq!((world.fake.registered().len(), state(&world)), (1, "connected"), "round {round}");
+            // Simulated time.
+            tokio::time::sleep(Duration::from_mins(6)).await;
+            assert_eq!((world.fake.registered(), state(&world)), (vec![], "idle"), "round {round}");
+        }
+        world.check().await;
+        world.kill().await;
+        world.start().await;
+        assert_eq!(state(&world), "idle");
+        world.shut_down().await;
+    });
+}
