@@ -36,6 +36,7 @@ pub struct App {
     pub(crate) history: Arc<crate::history::History>,
     pub(crate) intake: Arc<crate::intake::Intake>,
     pub(crate) instances: Arc<crate::instances::Instances>,
+    pub(crate) templates: Arc<crate::templates::Library>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) readiness: watch::Receiver<Readiness>,

@@ -22,6 +22,7 @@ use crate::outputs::OutputFolder;
 use crate::retention::RetentionRules;
 use crate::spool::Spool;
 use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
+use crate::templates::Library;
 use crate::vault::Vault;
 
 /// A link that no run needs is let go after this time: long enough for the next run of somebody who tries things out.
@@ -40,6 +41,7 @@ pub(crate) struct Ground {
     pub(crate) tuning: Hot<Tuning>,
     pub(crate) spool: Spool,
     pub(crate) retention: RetentionRules,
+    pub(crate) templates: Library,
 }
 
 /// A server that is put together; its core loop is yet to be run.
@@ -85,6 +87,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         offload: ground.offload,
     });
     let durations = Arc::new(Durations::default());
+    let templates = Arc::new(ground.templates);
     let intake = Intake {
         rules: ground.rules,
         vault,
@@ -93,6 +96,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         store: Arc::clone(&store),
         offload: ground.offload,
         board: Arc::clone(&board),
+        templates: Arc::clone(&templates),
     };
     let (past, seen) = (Arc::clone(&store), Arc::clone(&live));
     let history = Arc::new(History { store: past, live: seen, clock: Arc::clone(&ground.clock), root: ground.root });
@@ -116,6 +120,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         history,
         intake: Arc::new(intake),
         instances: Arc::new(instances),
+        templates,
         clock: ground.clock,
         rng: ground.rng,
         readiness: readiness_seen,

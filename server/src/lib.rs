@@ -25,6 +25,7 @@ mod retention;
 pub mod server;
 mod spool;
 pub mod store;
+pub mod templates;
 pub mod testing;
 mod thumbs;
 mod token;

@@ -26,6 +26,7 @@ use crate::live::Summary;
 use crate::offload::Offload;
 use crate::spool::Spool;
 use crate::store::{Digest, Disk, FileStore, OpenError, Options, RealDisk};
+use crate::templates::Library;
 
 pub use crate::token::{TokenError, stored_token};
 
@@ -50,6 +51,8 @@ pub struct ServeOptions {
     pub input_roots: Option<Vec<PathBuf>>,
     /// Folders that copies of outputs may go to, with the same default.
     pub output_roots: Option<Vec<PathBuf>>,
+    /// Folders with workflow templates, the first of which wins; by default `workflows` in the data directory, which is made then.
+    pub template_dirs: Option<Vec<PathBuf>>,
     /// The engine's limits.
     pub limits: Limits,
     /// The rhythms and patience of everything that speaks to instances.
@@ -77,6 +80,7 @@ impl ServeOptions {
             allowed_hosts: vec![],
             input_roots: None,
             output_roots: None,
+            template_dirs: None,
             limits: Limits::default(),
             tuning: Tuning::default(),
             min_free: 512 << 20,
@@ -228,6 +232,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         tuning: tuning.clone(),
         spool,
         retention: options.retention,
+        templates: Library::open(template_dirs(options.template_dirs, &root)),
     };
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");
@@ -281,6 +286,20 @@ struct Levers {
 fn roots(named: Option<Vec<PathBuf>>, listen: SocketAddr) -> Vec<PathBuf> {
     let named = named.unwrap_or_else(|| if listen.ip().is_loopback() { home() } else { vec![] });
     named.into_iter().filter_map(|root| root.canonicalize().ok()).collect()
+}
+
+/// The folders that the user named, or one in the data directory.
+fn template_dirs(named: Option<Vec<PathBuf>>, root: &Path) -> Vec<PathBuf> {
+    named.unwrap_or_else(|| {
+        let own = root.join("workflows");
+        match std::fs::create_dir(&own) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Runs do not need it; it is looked for again with each request for templates.
+            Err(error) => tracing::warn!(%error, folder = %own.display(), "templates.folder_not_made"),
+        }
+        vec![own]
+    })
 }
 
 /// The user's home, as a list of roots; empty if it is not known.

@@ -22,6 +22,7 @@ use crate::live::Summary;
 use crate::offload::Offload;
 use crate::spool::Spool;
 use crate::store::{Disk, FileStore, OpenError, Options, Recovered, SimDisk};
+use crate::templates::Library;
 
 /// Where the simulated data directory is.
 pub const DATA: &str = "/data";
@@ -118,6 +119,7 @@ impl SimServer {
             tuning: Hot::default(),
             spool: Spool::default(),
             retention: options.retention,
+            templates: Library::builtin(),
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();

@@ -6,6 +6,7 @@
 mod error;
 mod images;
 mod limits;
+mod nodes;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub use error::WorkflowError;
 pub use images::{AssignedImage, ImageInput, Images};
+pub use nodes::{Held, Node};
 
 use crate::comfy::lenient::{from_json, readable, to_strict, to_wire};
 

@@ -17,7 +17,7 @@ const MAX_KEY: usize = 200;
 
 /// The wish in a JSON body.
 pub(super) fn execute(mut fields: Fields) -> Result<Execute, Problem> {
-    let source = source(fields.take_raw("workflow"), fields.take("workflow_file")?)?;
+    let source = source(fields.take_raw("workflow"), fields.take("workflow_file")?, fields.take("template")?)?;
     Ok(Execute {
         target: target(&mut fields)?,
         inputs: inputs(fields.take("inputs")?),
@@ -30,21 +30,24 @@ pub(super) fn execute(mut fields: Fields) -> Result<Execute, Problem> {
     })
 }
 
-fn source(inline: Option<String>, file: Option<PathBuf>) -> Result<Source, Problem> {
-    match (inline, file) {
-        (Some(text), None) => Ok(Source::Inline { text: unwrapped(text), file: None }),
-        (None, Some(path)) => Ok(Source::File(path)),
-        (None, None) => Err(no_workflow()),
-        (Some(_), Some(_)) => {
-            Err(Problem::invalid("two_workflows", "both `workflow` and `workflow_file` are given", "Give one of them."))
+fn source(inline: Option<String>, file: Option<PathBuf>, template: Option<String>) -> Result<Source, Problem> {
+    match (inline, file, template) {
+        (Some(text), None, None) => Ok(Source::Inline { text: unwrapped(text), file: None }),
+        (None, Some(path), None) => Ok(Source::File(path)),
+        (None, None, Some(name)) => Ok(Source::Template(name)),
+        (None, None, None) => Err(no_workflow()),
+        (inline, file, template) => {
+            let given = [("workflow", inline.is_some()), ("workflow_file", file.is_some()), ("template", template.is_some())];
+            let given: Vec<String> = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("`{name}`")).collect();
+            Err(Problem::invalid("two_workflows", format!("{} are given", given.join(" and ")), "Give one of them."))
         }
     }
 }
 
 /// Nothing to run was given.
 pub(super) fn no_workflow() -> Problem {
-    let hint = "Give `workflow` (the graph in API format) or `workflow_file` (a path on the server).";
-    Problem::invalid("no_workflow", "neither `workflow` nor `workflow_file` is given", hint)
+    let hint = "Give `workflow` (the graph in API format), `workflow_file` (a path on the server) or `template` (a name).";
+    Problem::invalid("no_workflow", "none of `workflow`, `workflow_file` and `template` is given", hint)
 }
 
 /// A workflow may come as an object or as a text that holds one.
@@ -274,6 +277,8 @@ mod tests {
             ("{}", "no_workflow"),
             (r#"{"workflow": null}"#, "no_workflow"),
             (r#"{"workflow": {}, "workflow_file": "a"}"#, "two_workflows"),
+            (r#"{"template": "a", "workflow_file": "a"}"#, "two_workflows"),
+            (r#"{"template": ["a"]}"#, "bad_field"),
             (r#"{"workflow_file": 3}"#, "bad_field"),
             (r#"{"workflow": {}, "priority": "high"}"#, "bad_field"),
             (r#"{"workflow": {}, "input_images": "a.png"}"#, "bad_field"),

@@ -40,6 +40,7 @@ mod stall;
 mod strict;
 mod thumbnail;
 mod upload;
+mod workflows;
 
 pub use guard::Security;
 pub use limits::Bounds;

@@ -13,6 +13,7 @@ use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
 use super::{
     archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, runs, thumbnail,
+    workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -145,6 +146,10 @@ pub static ROUTES: &[Route] = &[
     post("/api/v1/runs/{id}/cancel", |verb| on(verb, runs::cancel)),
     post("/api/v1/runs/{id}/resubmit", |verb| on(verb, runs::resubmit)),
     post("/api/v1/runs/{id}/retry", |verb| on(verb, runs::retry)),
+    get("/api/v1/workflows", |verb| on(verb, workflows::list)),
+    get("/api/v1/workflows/{name}", |verb| on(verb, workflows::one)),
+    get("/api/v1/workflows/{name}/preview", |verb| on(verb, workflows::preview)),
+    get("/api/v1/workflows/{name}/workflow.json", |verb| on(verb, workflows::graph)),
 ];
 
 /// Who may ask for a path of the table; what is not in it is for nobody without the token.

@@ -29,7 +29,7 @@ fn pictures() -> Schema {
     OneOfBuilder::new().item(list).item(by_node).item(of_type(Type::Null)).build().into()
 }
 
-/// A wish to run a workflow. Exactly one of `workflow` and `workflow_file` is given, and at most one of `instance` and `url`.
+/// A wish to run a workflow. Exactly one of `workflow`, `workflow_file` and `template` is given, and at most one of `instance` and `url`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]
 pub(super) struct ExecuteBody {
@@ -38,6 +38,8 @@ pub(super) struct ExecuteBody {
     pub(super) workflow: Option<Value>,
     /// The path of a workflow on the server, below an input root.
     pub(super) workflow_file: Option<String>,
+    /// The name of a template, see `GET /api/v1/workflows`.
+    pub(super) template: Option<String>,
     /// The name shown to people.
     pub(super) workflow_name: Option<String>,
     /// A known instance.
@@ -68,6 +70,8 @@ pub(super) struct ExecuteForm {
     pub(super) workflow: Option<String>,
     /// The path of a workflow on the server.
     pub(super) workflow_file: Option<String>,
+    /// The name of a template.
+    pub(super) template: Option<String>,
     /// The name shown to people.
     pub(super) workflow_name: Option<String>,
     /// A known instance.

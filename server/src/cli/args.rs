@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Show(One),
     /// Follow a run to its end; exit codes as of `run`
     Watch(Watch),
+    /// List the workflow templates, or show one with the inputs that can be set
+    Templates(Templates),
     /// Stop a run
     Cancel(Cancel),
     /// Run the workflow of an ended run again, as a new run; exit codes as of `run`
@@ -190,8 +192,11 @@ pub(crate) struct CheckConfig {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The workflow in API format (in ComfyUI: Workflow > Export (API)); `-` reads standard input
-    #[arg(value_name = "WORKFLOW.json")]
-    pub(crate) workflow: PathBuf,
+    #[arg(value_name = "WORKFLOW.json", required_unless_present = "template")]
+    pub(crate) workflow: Option<PathBuf>,
+    /// Run this template instead of a file; `comfyd templates` lists them
+    #[arg(long, value_name = "NAME", conflicts_with = "workflow")]
+    pub(crate) template: Option<String>,
     /// The ComfyUI to run it on, such as http://127.0.0.1:8188
     #[arg(long, value_name = "URL", conflicts_with = "instance", env = "COMFYD_URL")]
     pub(crate) url: Option<String>,
@@ -207,7 +212,7 @@ pub(crate) struct Run {
     /// Also copy the outputs to this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
-    /// The name to show [default: the file's]
+    /// The name to show [default: the file's, or the template's title]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Do not follow the run
@@ -254,6 +259,19 @@ pub(crate) struct Watch {
     pub(crate) door: Door,
     #[command(flatten)]
     pub(crate) patience: Patience,
+}
+
+/// `comfyd templates`
+#[derive(Debug, Args)]
+pub(crate) struct Templates {
+    /// Show this one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print one JSON object per template, or the one in full
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
 }
 
 /// `comfyd cancel`
@@ -365,6 +383,7 @@ impl Command {
             Self::Runs(runs) => runs.json,
             Self::Show(one) => one.json,
             Self::Watch(watch) => watch.json,
+            Self::Templates(templates) => templates.json,
             Self::Cancel(cancel) => cancel.json,
             Self::Outputs(outputs) => outputs.json,
             Self::Retry(again) | Self::Resubmit(again) => again.json,

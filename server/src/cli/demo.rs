@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use comfyd_fixtures::{FakeComfy, FakeConfig};
+use comfyd_fixtures::{FakeComfy, FakeConfig, Folder, Picture};
 
 use super::args;
 use super::error::{CliError, Exit};
@@ -19,6 +19,9 @@ use crate::server::{ServeOptions, start};
 const SAMPLE: &str = include_str!("demo.json");
 /// The checkpoint that the sample names.
 const CHECKPOINT: &str = "sd_xl_base_1.0.safetensors";
+/// The models that the built-in templates name, and the picture that they load.
+const TEMPLATE_MODELS: [&str; 2] = ["v1-5-pruned-emaonly-fp16.safetensors", "svd.safetensors"];
+const EXAMPLE: &str = "example.png";
 /// How much slower than the simulator's own pace: its sampler steps take 20 ms, those of a real one about 600.
 const SLOWER: f64 = 30.0;
 /// What every other node takes, before it is slowed down as well.
@@ -32,10 +35,14 @@ pub(crate) async fn demo(args: &args::Demo, out: Out) -> Result<Exit, CliError> 
     };
     let fake = FakeComfy::new(FakeConfig {
         time_scale: args.speed.clamp(0.01, 1000.0) / SLOWER,
-        models: BTreeMap::from([("checkpoints".to_owned(), vec![CHECKPOINT.to_owned()])]),
+        models: BTreeMap::from([(
+            "checkpoints".to_owned(),
+            [CHECKPOINT].into_iter().chain(TEMPLATE_MODELS).map(str::to_owned).collect(),
+        )]),
         node_time: NODE_TIME,
         ..FakeConfig::default()
     });
+    fake.put_file(Folder::Input, "", EXAMPLE, Picture::finished(512, 320, 7).png(&[]));
     let comfy = fake.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let comfy = comfy
         .map_err(|error| CliError::failed("cannot_listen", format!("failed to start the simulated ComfyUI: {error}"), ""))?;

@@ -31,6 +31,7 @@ mod serve;
 mod signals;
 mod sse;
 mod submit;
+mod templates;
 mod text;
 mod time;
 mod wire;

@@ -37,10 +37,19 @@ pub(crate) struct Picture {
     bytes: Vec<u8>,
 }
 
+/// What to run.
+#[derive(Clone, Debug)]
+enum What {
+    /// The text of a workflow.
+    Text(String),
+    /// A template of the server, by its name.
+    Template(String),
+}
+
 /// A wish to run a workflow.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wish {
-    workflow: String,
+    what: What,
     images: Vec<Picture>,
     inputs: Map<String, Value>,
     output_dir: Option<PathBuf>,
@@ -52,7 +61,11 @@ pub(crate) struct Wish {
 impl Wish {
     /// A wish for this text, with everything else left out.
     pub(crate) fn inline(text: &str) -> Self {
-        Self { workflow: text.to_owned(), ..Self::default() }
+        Self::of(What::Text(text.to_owned()))
+    }
+
+    fn of(what: What) -> Self {
+        Self { what, images: vec![], inputs: Map::new(), output_dir: None, instance: None, url: None, name: None }
     }
 
     /// The same under this name.
@@ -78,22 +91,25 @@ impl Wish {
 
     /// Reads the files that the arguments name.
     pub(crate) fn read(args: &args::Run, output_dir: Option<PathBuf>) -> Result<Self, CliError> {
-        let bytes = if args.workflow.as_os_str() == "-" { read_stdin()? } else { read_file(&args.workflow, MAX_WORKFLOW)? };
-        let workflow = String::from_utf8(bytes).map_err(|_| {
-            let message = format!("{} is not UTF-8 text", args.workflow.display());
-            CliError::usage("workflow_not_text", message, "Give a workflow in API format (JSON).")
-        })?;
+        let (what, named) = match (&args.workflow, &args.template) {
+            (Some(path), _) => {
+                let named = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).filter(|stem| stem != "-");
+                (What::Text(read_workflow(path)?), named)
+            }
+            // Its title is the server's to know.
+            (None, Some(template)) => (What::Template(template.clone()), None),
+            (None, None) => {
+                let hint = "Give a file in API format, or --template NAME.";
+                return Err(CliError::usage("no_workflow", "neither a workflow nor a template is given", hint));
+            }
+        };
         let wish = Self {
-            workflow,
             images: args.images.iter().map(|image| picture(image)).collect::<Result<_, _>>()?,
-            inputs: Map::new(),
             output_dir,
             instance: args.instance.clone(),
             url: args.url.clone(),
-            name: args
-                .name
-                .clone()
-                .or_else(|| Some(args.workflow.file_stem()?.to_string_lossy().into_owned()).filter(|stem| stem != "-")),
+            name: args.name.clone().or(named),
+            ..Self::of(what)
         };
         Ok(args.set.iter().fold(wish, |wish, (target, value)| wish.setting(target, value)))
     }
@@ -111,6 +127,9 @@ impl Wish {
                 fields.insert(name.to_owned(), json!(value));
             }
         };
+        if let What::Template(name) = &self.what {
+            put("template", Some(name));
+        }
         put("url", self.url.as_ref());
         put("instance", self.instance.as_ref());
         put("workflow_name", self.name.as_ref());
@@ -131,8 +150,12 @@ impl Wish {
     }
 
     fn as_json(&self) -> Result<Body, CliError> {
+        let text = match &self.what {
+            What::Text(text) => text,
+            What::Template(_) => return Ok(Body::json(Value::Object(self.fields()?).to_string())),
+        };
         // The workflow goes out byte for byte, so that no number in it changes.
-        let workflow = self.workflow.trim_start_matches('\u{feff}').trim();
+        let workflow = text.trim_start_matches('\u{feff}').trim();
         // Only looked at: Python writes `NaN`, which is no JSON to others.
         let _: &RawValue = serde_json::from_str(&to_strict(workflow)).map_err(|error| {
             let hint = "Give a workflow in API format: in ComfyUI, Workflow > Export (API).";
@@ -145,7 +168,10 @@ impl Wish {
     }
 
     fn as_form(&self) -> Result<Body, CliError> {
-        let mut parts = vec![Part { name: "workflow".to_owned(), file: None, bytes: self.workflow.as_bytes() }];
+        let mut parts = match &self.what {
+            What::Text(text) => vec![Part { name: "workflow".to_owned(), file: None, bytes: text.as_bytes() }],
+            What::Template(_) => vec![],
+        };
         let fields = self.fields()?;
         let texts: Vec<(String, String)> = fields.into_iter().map(|(name, value)| (name, plain(value))).collect();
         parts.extend(texts.iter().map(|(name, text)| Part { name: name.clone(), file: None, bytes: text.as_bytes() }));
@@ -220,6 +246,14 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
     })
 }
 
+fn read_workflow(path: &Path) -> Result<String, CliError> {
+    let bytes = if path.as_os_str() == "-" { read_stdin()? } else { read_file(path, MAX_WORKFLOW)? };
+    String::from_utf8(bytes).map_err(|_| {
+        let message = format!("{} is not UTF-8 text", path.display());
+        CliError::usage("workflow_not_text", message, "Give a workflow in API format (JSON).")
+    })
+}
+
 fn read_stdin() -> Result<Vec<u8>, CliError> {
     read_limited(std::io::stdin().lock(), MAX_WORKFLOW, "standard input").map_err(|error| match error {
         Reading::Io(error) => CliError::unreadable(Path::new("standard input"), &error),
@@ -261,6 +295,16 @@ mod tests {
         assert_eq!(text(&python.as_json().expect("Python's JSON")), r#"{"workflow":{"a": NaN, "b": -Infinity}}"#);
         assert_eq!(Wish::inline("{} {}").as_json().expect_err("two").code, "not_json");
         assert_eq!(Wish::inline("{").as_json().expect_err("cut").code, "not_json");
+    }
+
+    #[test]
+    fn a_template_goes_out_by_its_name() {
+        let wish = Wish::of(What::Template("a b".to_owned())).setting("3.seed", "5");
+        assert_eq!(text(&wish.as_json().expect("JSON")), r#"{"template":"a b","inputs":{"3.seed":5}}"#);
+        let image = Picture { node: None, name: "c.png".into(), bytes: vec![] };
+        let body = Wish { images: vec![image], ..wish }.as_form().expect("a form");
+        let text = text(&body);
+        assert!(text.contains("name=\"template\"\r\n\r\na b\r\n") && !text.contains("name=\"workflow\""), "{text}");
     }
 
     #[test]

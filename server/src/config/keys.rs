@@ -214,6 +214,11 @@ pub(super) static KEYS: &[Key] = &[
         &["Folders that copies of outputs may go to; null for the same default"],
         Slot::MaybePaths { at: |config| &mut config.storage.output_roots },
     ),
+    later(
+        "storage.template_dirs",
+        &["Folders with workflow templates, the first of which wins; null for workflows in the data directory"],
+        Slot::MaybePaths { at: |config| &mut config.storage.template_dirs },
+    ),
     now(
         "storage.min_free_mib",
         &["New runs are refused and downloads wait below so much free disk space, in MiB"],

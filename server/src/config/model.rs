@@ -157,13 +157,15 @@ pub struct StorageSettings {
     pub input_roots: Option<Vec<PathBuf>>,
     /// Folders that copies of outputs may go to; none for the default.
     pub output_roots: Option<Vec<PathBuf>>,
+    /// Folders with workflow templates; none for the default.
+    pub template_dirs: Option<Vec<PathBuf>>,
     /// Free disk space below which no new run is taken.
     pub min_free_mib: u64,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { input_roots: None, output_roots: None, min_free_mib: 512 }
+        Self { input_roots: None, output_roots: None, template_dirs: None, min_free_mib: 512 }
     }
 }
 

@@ -24,6 +24,7 @@ impl Config {
             allowed_hosts: self.server.allowed_hosts.clone(),
             input_roots: self.storage.input_roots.clone(),
             output_roots: self.storage.output_roots.clone(),
+            template_dirs: self.storage.template_dirs.clone(),
             limits: self.engine_limits(),
             tuning: self.tuning(),
             min_free: self.storage.min_free_mib << 20,

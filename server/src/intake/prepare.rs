@@ -21,6 +21,7 @@ use crate::instances::{Board, check_url};
 use crate::offload::Offload;
 use crate::problem::Problem;
 use crate::store::Health;
+use crate::templates::Library;
 use crate::vault::Vault;
 
 /// Graphs up to this size travel in the log.
@@ -46,6 +47,13 @@ pub(crate) struct Rules {
     pub(crate) min_free: u64,
 }
 
+/// A workflow's text, where it came from, and what people call it.
+struct Given {
+    text: String,
+    file: Option<String>,
+    title: Option<String>,
+}
+
 /// Makes specs.
 pub(crate) struct Intake {
     pub(crate) rules: Hot<Rules>,
@@ -55,6 +63,7 @@ pub(crate) struct Intake {
     pub(crate) store: Arc<crate::store::FileStore>,
     pub(crate) offload: Offload,
     pub(crate) board: Arc<Board>,
+    pub(crate) templates: Arc<Library>,
 }
 
 /// A spec with the bytes that go into the log beside it.
@@ -75,7 +84,7 @@ pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
 impl Intake {
     pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
         self.check_room()?;
-        let (text, file) = self.text(&request.source).await?;
+        let Given { text, file, title } = self.text(&request.source).await?;
         let mut graph = Graph::parse(&text).map_err(|error| bad_workflow(&error))?;
         for (target, value) in &request.inputs {
             set(&mut graph, target, value)?;
@@ -84,7 +93,7 @@ impl Intake {
             request.output_dir.as_deref().map(|dir| files::check_output_dir(dir, &self.rules.get().output_roots)).transpose()?;
         let uploads = self.uploads(&graph, request.images).await?;
         let instance = self.instance(request.target.as_ref(), core).await?;
-        let name = request.name.or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
+        let name = request.name.or(title).or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
         let (hash, blobs) = self.keep(graph.text().as_bytes()).await?;
         let prompt = PromptSpec { graph: hash, nodes: self.weighed(graph.planned()), outputs: None, uploads };
         let spec = RunSpec {
@@ -125,9 +134,9 @@ impl Intake {
         self.offload.run(move || files::read(field, &path, &roots, limit)).await
     }
 
-    async fn text(&self, source: &Source) -> Result<(String, Option<String>), Problem> {
+    async fn text(&self, source: &Source) -> Result<Given, Problem> {
         match source {
-            Source::Inline { text, file } => Ok((text.clone(), file.clone())),
+            Source::Inline { text, file } => Ok(Given { text: text.clone(), file: file.clone(), title: None }),
             Source::File(path) => {
                 let bytes = self.read("workflow_file", path, MAX_WORKFLOW).await?;
                 let text = String::from_utf8(bytes).map_err(|_| {
@@ -137,7 +146,13 @@ impl Intake {
                         "Give a workflow in API format (JSON).",
                     )
                 })?;
-                Ok((text, Some(path.display().to_string())))
+                Ok(Given { text, file: Some(path.display().to_string()), title: None })
+            }
+            Source::Template(name) => {
+                let template = self.templates.find(name).await?;
+                template.check()?;
+                let content = self.templates.content(&template).await?;
+                Ok(Given { text: content.text, file: Some(template.file()), title: Some(template.title) })
             }
         }
     }

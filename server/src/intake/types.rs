@@ -41,6 +41,8 @@ pub enum Source {
     },
     /// A file of this machine, under `storage.input_roots`.
     File(PathBuf),
+    /// A workflow template, by its name.
+    Template(String),
 }
 
 /// Where to run it.

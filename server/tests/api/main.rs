@@ -11,3 +11,4 @@ mod replay;
 mod socket;
 mod streams;
 mod support;
+mod workflows;

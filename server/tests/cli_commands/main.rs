@@ -11,4 +11,5 @@ mod logs;
 mod reload;
 mod runs;
 mod servers;
+mod templates;
 mod terminal;
