@@ -8,6 +8,7 @@ mod config;
 mod docs;
 mod instances;
 mod logs;
+mod quiet;
 mod reload;
 mod runs;
 mod servers;
