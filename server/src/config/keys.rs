@@ -73,7 +73,7 @@ pub(super) static KEYS: &[Key] = &[
         &["A copy of the newest active run's state for tools that watch one file"],
         Slot::MaybePath { at: |config| &mut config.comfyui_workflow.state_file },
     ),
-    now(
+    later(
         "comfyui_workflow.state_cleanup_delay_ms",
         &["How long an ended run stays in the live view; history keeps it longer"],
         Slot::Whole { from: 0, to: 86_400_000, at: |config| &mut config.comfyui_workflow.state_cleanup_delay_ms },
@@ -148,12 +148,12 @@ pub(super) static KEYS: &[Key] = &[
         &["The file with the token; null for COMFYD_TOKEN, else a token in the data directory, made on first start"],
         Slot::MaybePath { at: |config| &mut config.server.token_file },
     ),
-    now(
+    later(
         "server.allowed_hosts",
         &["More names to answer to, as a reverse proxy or another machine uses them"],
         Slot::Texts { allowed: HOST, check: check::host_name, at: |config| &mut config.server.allowed_hosts },
     ),
-    now(
+    later(
         "server.public_url",
         &["The address of a reverse proxy in front; its host and origin are accepted"],
         Slot::MaybeText {
@@ -162,7 +162,7 @@ pub(super) static KEYS: &[Key] = &[
             at: |config| &mut config.server.public_url,
         },
     ),
-    now(
+    later(
         "server.cors_origins",
         &["Pages of other origins that may call the API with the token"],
         Slot::Texts { allowed: ORIGIN, check: check::origin, at: |config| &mut config.server.cors_origins },
@@ -249,17 +249,17 @@ pub(super) static KEYS: &[Key] = &[
         &["How many of them for one address"],
         Slot::Whole { from: 1, to: 100_000, at: |config| &mut config.limits.live_clients_per_address },
     ),
-    now(
+    later(
         "retention.max_age_days",
         &["Remove runs that ended more days ago; null for never"],
         Slot::MaybeWhole { from: 1, to: 36_500, at: |config| &mut config.retention.max_age_days },
     ),
-    now(
+    later(
         "retention.max_runs",
         &["Keep so many finished runs, the newest; null for all"],
         Slot::MaybeWhole { from: 1, to: 100_000_000, at: |config| &mut config.retention.max_runs },
     ),
-    now(
+    later(
         "retention.max_bytes",
         &["Keep the newest finished runs up to this size in bytes; null for all"],
         Slot::MaybeWhole { from: 1 << 20, to: 1 << 60, at: |config| &mut config.retention.max_bytes },
