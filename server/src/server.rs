@@ -161,6 +161,7 @@ impl Running {
         self.app.set_retention(newer.retention);
         self.app.history.store.set_min_free(newer.min_free);
         self.app.core.limit(newer.limits.clone()).await;
+        self.app.set_retention(newer.retention);
         if let Some(entries) = &newer.instances {
             self.app.instances.declare(entries.clone()).await;
         }

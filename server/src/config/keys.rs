@@ -249,17 +249,17 @@ pub(super) static KEYS: &[Key] = &[
         &["How many of them for one address"],
         Slot::Whole { from: 1, to: 100_000, at: |config| &mut config.limits.live_clients_per_address },
     ),
-    later(
+    now(
         "retention.max_age_days",
         &["Remove runs that ended more days ago; null for never"],
         Slot::MaybeWhole { from: 1, to: 36_500, at: |config| &mut config.retention.max_age_days },
     ),
-    later(
+    now(
         "retention.max_runs",
         &["Keep so many finished runs, the newest; null for all"],
         Slot::MaybeWhole { from: 1, to: 100_000_000, at: |config| &mut config.retention.max_runs },
     ),
-    later(
+    now(
         "retention.max_bytes",
         &["Keep the newest finished runs up to this size in bytes; null for all"],
         Slot::MaybeWhole { from: 1 << 20, to: 1 << 60, at: |config| &mut config.retention.max_bytes },
