@@ -211,7 +211,40 @@ impl fmt::Display for Seq {
     }
 }
 
-/// One sequence of records: a run's, or an instance's.
+/// A generic workflow: a list of steps, as the plan calls it; safe as a file name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SetupId(String);
+
+impl SetupId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SetupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SetupId {
+    type Err = ParseIdError;
+
+    /// Accepts 1 to 100 characters of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let good = (1..=100).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        if good {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(ParseIdError::new("workflow id", text, "use 1 to 100 of A-Z a-z 0-9 . _ - and begin with a letter or digit"))
+    }
+}
+
+/// One sequence of records: a run's, an instance's, or a generic workflow's.
 ///
 /// ```
 /// # use comfyd_engine::StreamId;
@@ -225,6 +258,8 @@ pub enum StreamId {
     Run(RunId),
     /// The events of one instance.
     Instance(InstanceId),
+    /// The events of one generic workflow.
+    Setup(SetupId),
 }
 
 impl fmt::Display for StreamId {
@@ -232,6 +267,7 @@ impl fmt::Display for StreamId {
         match self {
             Self::Run(run) => write!(f, "run/{run}"),
             Self::Instance(instance) => write!(f, "instance/{instance}"),
+            Self::Setup(setup) => write!(f, "setup/{setup}"),
         }
     }
 }
@@ -243,7 +279,8 @@ impl FromStr for StreamId {
         match text.split_once('/') {
             Some(("run", id)) => Ok(Self::Run(id.parse()?)),
             Some(("instance", id)) => Ok(Self::Instance(id.parse()?)),
-            Some(_) | None => Err(ParseIdError::new("stream id", text, "write run/<id> or instance/<id>")),
+            Some(("setup", id)) => Ok(Self::Setup(id.parse()?)),
+            Some(_) | None => Err(ParseIdError::new("stream id", text, "write run/<id>, instance/<id> or setup/<id>")),
         }
     }
 }

@@ -20,6 +20,7 @@ mod instance;
 pub mod journal;
 mod port;
 mod run;
+mod setup;
 pub mod testkit;
 mod throttle;
 mod time;
@@ -36,6 +37,7 @@ pub use port::*;
 pub use run::{
     Attention, MAX_OUTPUTS, Node, NodeState, Nodes, Outputs, Phase, Place, Run, Search, Staging, Status, Unexpected, Warning,
 };
+pub use setup::*;
 pub use throttle::*;
 pub use time::*;
 pub use view::*;

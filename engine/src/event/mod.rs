@@ -8,6 +8,7 @@ mod instance;
 mod macros;
 mod output;
 mod run;
+mod setup;
 mod spec;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use instance::*;
 pub use output::*;
 pub use run::*;
+pub use setup::*;
 pub use spec::*;
 
 use crate::id::{InstanceId, RunId, Seq, StreamId};

@@ -15,5 +15,6 @@ mod outputs;
 mod progress;
 mod properties;
 mod samples;
+mod setups;
 mod stored;
 mod strategies;

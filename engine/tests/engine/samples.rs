@@ -134,3 +134,45 @@ pub(crate) fn instance_events() -> Vec<InstanceEvent> {
         InstanceLetGo {}.into(),
     ]
 }
+
+/// Every kind of a generic workflow's events, in the order of `SetupEvent::KINDS`.
+pub(crate) fn setup_events() -> Vec<SetupEvent> {
+    let fields = || [("seconds".to_owned(), "1.50".to_owned())].into();
+    let plan = || PlannedStep { action: "wait".into(), label: "Wait".into(), enabled: true, fields: fields() };
+    let error = || StepError { code: "ssh_unavailable".into(), message: "no shell".into(), hint: "skip it".into() };
+    let task = |status, subtasks| SetupTask {
+        name: "KSampler (12)".into(),
+        status,
+        note: Some("Sampling step 45/100".into()),
+        subtasks,
+        fields: fields(),
+    };
+    let tasks = || vec![task(TaskStatus::Running, vec![task(TaskStatus::Success, vec![])])];
+    let target = || SetupTarget { ssh_connection: Some("ssh -p 22 root@gpu".into()), instance: None, url: None };
+    let step = ImportedStep {
+        plan: plan(),
+        status: StepStatus::Blocked,
+        tasks: tasks(),
+        note: Some("8/8".into()),
+        error: Some(error()),
+    };
+    vec![
+        SetupCreated { target: target(), steps: vec![plan()], step_delay_ms: 5_000 }.into(),
+        SetupImported {
+            target: target(),
+            status: ImportedStatus::Blocked,
+            steps: vec![step],
+            started: Timestamp(1),
+            updated: Timestamp(2),
+            fields: fields(),
+        }
+        .into(),
+        SetupStepBegun { step: 1, attempt: 2 }.into(),
+        SetupStepRun { step: 1, run: run_id(7) }.into(),
+        SetupStepReported { step: 1, tasks: tasks(), note: Some("8/15 nodes".into()) }.into(),
+        SetupStepEnded { step: 1, ending: StepEnding::Blocked(error()) }.into(),
+        SetupStopRequested {}.into(),
+        SetupStopped {}.into(),
+        SetupResumed { skip: vec![1] }.into(),
+    ]
+}

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use comfyd_engine::journal::envelope::{Body, DecodeError, read};
-use comfyd_engine::{InstanceEvent, NodeStarted, RunEvent, SyncClass, Timestamp};
+use comfyd_engine::{InstanceEvent, NodeStarted, RunEvent, SetupEvent, SyncClass, Timestamp};
 use serde::Serialize;
 
-use crate::samples::{AT, instance_events, run_events};
+use crate::samples::{AT, instance_events, run_events, setup_events};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events")
@@ -44,6 +44,15 @@ fn every_kind_of_an_instance_has_one_too() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+#[test]
+fn every_kind_of_a_generic_workflow_has_one_too() {
+    let kinds: Vec<(&str, u32)> = setup_events().iter().map(|event| (event.kind(), event.version())).collect();
+    assert_eq!(kinds, SetupEvent::KINDS, "one sample of each kind, in order");
+    let events = setup_events();
+    let missing: Vec<String> = events.iter().filter_map(|event| changed(event, event.kind(), event.version())).collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 fn changed<E: Body + PartialEq + std::fmt::Debug>(event: &E, kind: &str, version: u32) -> Option<String> {
     match frozen(kind, version, &event.encode(AT)).map(|bytes| read::<E>(&bytes)) {
         Ok(Ok((AT, Some(read)))) if read == *event => None,
@@ -58,11 +67,12 @@ fn every_sample_on_disk_is_still_understood() {
     for entry in std::fs::read_dir(folder()).expect("the samples are there") {
         let path = entry.expect("a file").path();
         let bytes = std::fs::read(&path).expect("a readable file");
-        let understood = read::<RunEvent>(&bytes).is_ok() || read::<InstanceEvent>(&bytes).is_ok();
+        let understood =
+            read::<RunEvent>(&bytes).is_ok() || read::<InstanceEvent>(&bytes).is_ok() || read::<SetupEvent>(&bytes).is_ok();
         assert!(understood, "{}", path.display());
         count += 1;
     }
-    assert!(count >= RunEvent::KINDS.len() + InstanceEvent::KINDS.len());
+    assert!(count >= RunEvent::KINDS.len() + InstanceEvent::KINDS.len() + SetupEvent::KINDS.len());
 }
 
 #[derive(Serialize)]
