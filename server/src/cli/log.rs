@@ -78,19 +78,22 @@ fn words(report: &Report) -> (&'static str, String) {
     }
 }
 
-/// Whether the whole records fold; those of instances and journals are not for runs and pass.
+/// Whether the whole records fold; those of instances, generic workflows and journals are not for runs and pass.
 fn foldable(path: &Path) -> Result<(), CliError> {
     let beside_runs = path.file_name().is_some_and(|name| name == "events.log");
     match Fold::of(path, |_, _| true) {
         Ok(_) => Ok(()),
-        Err(_) if !beside_runs || is_instance(path) => Ok(()),
+        Err(_) if !beside_runs || is_another(path) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn is_instance(path: &Path) -> bool {
-    path.canonicalize()
-        .is_ok_and(|path| path.ancestors().nth(2).and_then(Path::file_name).is_some_and(|name| name == "instances"))
+fn is_another(path: &Path) -> bool {
+    let others = ["instances", "setups"];
+    let beside = |path: &Path| {
+        path.ancestors().nth(2).and_then(Path::file_name).is_some_and(|name| others.iter().any(|other| name == *other))
+    };
+    path.canonicalize().is_ok_and(|path| beside(&path))
 }
 
 /// Compares `state.json` beside a log with the fold at its place; `log_len` and `chain` speak of the file and are not folded.

@@ -221,6 +221,7 @@ impl FileStore {
             };
             let mut streams = list("run", &layout.runs());
             streams.extend(list("instance", &layout.instances()));
+            streams.extend(list("setup", &layout.setups()));
             streams.retain(|stream| !shared.graves.hold(stream));
             streams.sort();
             streams

@@ -87,7 +87,7 @@ pub(crate) fn write_format(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenE
 
 /// Creates the directories below, durably.
 pub(crate) fn furnish(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
-    for dir in [layout.journal_dir(), layout.runs(), layout.instances(), layout.blobs(), layout.removed()] {
+    for dir in [layout.journal_dir(), layout.runs(), layout.instances(), layout.setups(), layout.blobs(), layout.removed()] {
         disk.create_dir_all(&dir).map_err(at(&dir))?;
     }
     disk.sync_dir(layout.root()).map_err(at(layout.root()))?;

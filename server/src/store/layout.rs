@@ -89,10 +89,15 @@ impl Layout {
         self.root.join("instances")
     }
 
+    pub(crate) fn setups(&self) -> PathBuf {
+        self.root.join("setups")
+    }
+
     pub(crate) fn stream_dir(&self, stream: &StreamId) -> PathBuf {
         match stream {
             StreamId::Run(run) => self.runs().join(run.to_string()),
             StreamId::Instance(instance) => self.instances().join(instance.as_str()),
+            StreamId::Setup(setup) => self.setups().join(setup.as_str()),
         }
     }
 

@@ -28,6 +28,7 @@ mod upkeep;
 
 pub use blobs::BlobError;
 pub use crash_point::crash_point;
+pub(crate) use disk::put_synced as put_whole;
 pub use disk::{Disk, DiskFile, Fault, LockGuard, RealDisk, Replace, SimDisk};
 pub use file_store::{Digest, FileStore, Options};
 pub use health::Health;

@@ -48,6 +48,7 @@ pub(crate) fn events(n: usize) -> PathBuf {
     match stream(n) {
         StreamId::Run(run) => root().join(format!("runs/{run}/events.log")),
         StreamId::Instance(instance) => root().join(format!("instances/{instance}/events.log")),
+        StreamId::Setup(setup) => root().join(format!("setups/{setup}/events.log")),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn judge(shared: &Shared, completer: &Completer, known: &mut Loaded) 
     };
     list("run", &shared.layout.runs())?;
     list("instance", &shared.layout.instances())?;
+    list("setup", &shared.layout.setups())?;
     names.retain(|stream| !shared.graves.hold(stream));
     let mut judged = Judged { streams: Vec::new(), tips: BTreeMap::new(), new: BTreeSet::new() };
     let mut unknown = Vec::new();
