@@ -70,6 +70,8 @@ pub async fn recover(
         match &stream.stream {
             StreamId::Instance(id) => recover_instance(store, id, &mut core).await,
             StreamId::Run(id) => recover_run(store, stream, *id, &mut core, live).await?,
+            // Those have a loop of their own.
+            StreamId::Setup(_) => {}
         }
     }
     Ok(core)

@@ -212,6 +212,22 @@ impl Intake {
         }
     }
 
+    /// Where an instance is, without making it known.
+    pub(crate) fn address(&self, target: Option<&Target>) -> Result<(InstanceId, String), Problem> {
+        let of_known = |id: &InstanceId| {
+            let known = self.board.get(id).map(|known| (id.clone(), known.instance.url().to_owned()));
+            known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())))
+        };
+        let url = match (target, &self.rules.default_url) {
+            (Some(Target::Instance(id)), _) => return of_known(id),
+            (Some(Target::Url(url)), _) | (None, Some(url)) => url,
+            (None, None) => return of_known(&self.board.chosen().ok_or_else(no_instance)?),
+        };
+        let default = self.rules.default_url.as_deref() == Some(url);
+        let address = check_url(url, self.rules.url_hosts.as_deref().filter(|_| !default))?;
+        Ok((address.instance_id(), address.to_string()))
+    }
+
     async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
         let rules = self.rules.get();
         let url = match (target, &rules.default_url) {
@@ -221,13 +237,7 @@ impl Intake {
             }
             (Some(Target::Url(url)), _) | (None, Some(url)) => url,
             (None, None) => {
-                return self.board.chosen().ok_or_else(|| {
-                    Problem::invalid(
-                        "no_instance",
-                        "the request names no instance, and none is the default",
-                        "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.",
-                    )
-                });
+                return self.board.chosen().ok_or_else(no_instance);
             }
         };
         let default = rules.default_url.as_deref() == Some(url);
@@ -260,6 +270,11 @@ impl Intake {
         }
         nodes
     }
+}
+
+fn no_instance() -> Problem {
+    let hint = "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.";
+    Problem::invalid("no_instance", "the request names no instance, and none is the default", hint)
 }
 
 /// The hash of everything in a request that makes it that request and no other.
