@@ -22,9 +22,6 @@ pub use crate::intake::{Execute, Image, Images, Source, Target};
 pub use crate::live::{Change, Filter, Page, Summary};
 pub use crate::retention::RetentionRules;
 
-/// How long an ended run stays in the live view (the plan's `state_cleanup_delay_ms`).
-const LIVE_VIEW_MS: u64 = 30_000;
-
 /// A run whose outputs are all there is let go within this.
 const LETS_GO: Duration = Duration::from_secs(2);
 
@@ -43,6 +40,8 @@ pub struct App {
     pub(crate) keyed: Arc<Mutex<()>>,
     pub(crate) spool: crate::spool::Spool,
     pub(crate) retention: Arc<watch::Sender<RetentionRules>>,
+    pub(crate) showing: Arc<crate::showing::Showing>,
+    pub(crate) setups: crate::setup::Setups,
 }
 
 /// Whether the server can take work.
@@ -268,12 +267,6 @@ impl App {
     /// Looks at every run until the page is full: where few match that takes milliseconds, so not on a task that others wait for.
     pub fn list(&self, filter: &Filter) -> Page {
         self.live.list(filter)
-    }
-
-    /// The newest run that has not ended, or that ended within the live view's delay.
-    pub fn active(&self) -> Option<RunId> {
-        let now = self.clock.now();
-        self.live.active(Timestamp(now.0.saturating_sub(LIVE_VIEW_MS)))
     }
 
     /// Follows a run; the last value stays readable after the end. None if it is over already.

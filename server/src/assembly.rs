@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::app::{App, Readiness};
 use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover};
+use crate::dismissed::Dismissed;
 use crate::dispatch::{Connector, DispatchDeps, Dispatcher};
 use crate::history::History;
 use crate::instances::{Board, Instances, InstancesParts};
@@ -20,6 +21,8 @@ use crate::live::Live;
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
 use crate::retention::RetentionRules;
+use crate::setup::{self, SetupLoop, SetupParts, Setups};
+use crate::showing::Showing;
 use crate::spool::Spool;
 use crate::store::{Disk, FileStore, JournalVerdict, Recovered};
 use crate::templates::Library;
@@ -42,6 +45,8 @@ pub(crate) struct Ground {
     pub(crate) spool: Spool,
     pub(crate) retention: RetentionRules,
     pub(crate) templates: Library,
+    /// How long what has ended stays in the live view.
+    pub(crate) state_cleanup_delay: Duration,
 }
 
 /// A server that is put together; its core loop is yet to be run.
@@ -49,6 +54,7 @@ pub(crate) struct Assembled {
     pub(crate) app: App,
     pub(crate) core: Core,
     pub(crate) keeper: Keeper,
+    pub(crate) setups: SetupLoop,
 }
 
 /// Folds the logs and puts the parts together.
@@ -56,7 +62,12 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let store = Arc::new(store);
     let live = Arc::new(Live::default());
     let folded = recover(&store, &recovered, ground.core.limits.clone(), &live).await?;
-    ground.clock.not_before(folded.engine.newest());
+    let setups = setup::recover(&store, &recovered).await;
+    let newest = setups.iter().map(comfyd_engine::Setup::recorded).max();
+    ground.clock.not_before(newest.map_or(folded.engine.newest(), |at| at.max(folded.engine.newest())));
+    let dismissed = Dismissed::open(&ground.root, Arc::clone(&ground.disk), ground.offload).await;
+    let delay_ms = u64::try_from(ground.state_cleanup_delay.as_millis()).unwrap_or(u64::MAX);
+    let showing = Arc::new(Showing { delay_ms, dismissed });
     let (readiness, readiness_seen) = watch::channel(match recovered.journal {
         JournalVerdict::Damaged { why } => Readiness::ReadOnly(why),
         JournalVerdict::Clean | JournalVerdict::Repaired(_) => Readiness::Ready,
@@ -80,7 +91,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         core: handle.clone(),
         board: Arc::clone(&board),
         live: Arc::clone(&live),
-        connector: ground.connector,
+        connector: Arc::clone(&ground.connector),
         rules: ground.rules.clone(),
         clock: Arc::clone(&ground.clock),
         rng: Arc::clone(&ground.rng),
@@ -104,7 +115,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let keeper = Keeper { history: Arc::clone(&history), offload: ground.offload, rules };
     let core = Core::new(CoreParts {
         recovered: folded,
-        store,
+        store: Arc::clone(&store),
         live: Arc::clone(&live),
         dispatcher,
         clock: Arc::clone(&ground.clock),
@@ -114,6 +125,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         durations,
         board,
     });
+    let (setup_handle, setup_inbox) = Setups::channel();
     let app = App {
         core: handle,
         live,
@@ -127,6 +139,16 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         retention: Arc::new(retention),
         keyed: Arc::new(Mutex::new(())),
         spool: ground.spool,
+        showing,
+        setups: setup_handle.clone(),
     };
-    Ok(Assembled { app, core, keeper })
+    let setups = SetupLoop::new(SetupParts {
+        recovered: setups,
+        store,
+        clock: Arc::clone(&app.clock),
+        runners: setup::runners(&app, &ground.connector),
+        handle: setup_handle,
+        inbox: setup_inbox,
+    });
+    Ok(Assembled { app, core, keeper, setups })
 }

@@ -267,11 +267,12 @@ impl Live {
         self.changes.subscribe()
     }
 
-    /// The newest run that has not ended; else the newest that ended after `since`.
-    pub fn active(&self, since: Timestamp) -> Option<RunId> {
+    /// The newest run that has not ended; else the newest that ended after `since`. Those that `hidden` names are left out.
+    pub fn active(&self, since: Timestamp, hidden: impl Fn(RunId) -> bool) -> Option<RunId> {
         let inner = self.read();
-        let open = inner.list.iter().rev().find(|(_, run)| !run.status().is_settled() && !run.is_quarantined());
-        let ended = || inner.list.iter().filter(|(_, run)| run.ended() > Some(since)).max_by_key(|(_, run)| run.ended());
+        let shown = || inner.list.iter().filter(|(id, _)| !hidden(**id));
+        let open = shown().rev().find(|(_, run)| !run.status().is_settled() && !run.is_quarantined());
+        let ended = || shown().filter(|(_, run)| run.ended() > Some(since)).max_by_key(|(_, run)| run.ended());
         open.or_else(ended).map(|(run, _)| *run)
     }
 }

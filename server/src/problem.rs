@@ -51,6 +51,13 @@ impl Problem {
         Self::new(404, "unknown_instance", format!("there is no instance `{name}`"), hint)
     }
 
+    /// There is no such generic workflow.
+    pub fn unknown_workflow(name: &str) -> Self {
+        let name: String = name.chars().take(120).collect();
+        let hint = "GET /workflow/state shows the one that is active.";
+        Self::new(404, "unknown_workflow", format!("there is no workflow `{name}`"), hint)
+    }
+
     /// The run has ended.
     pub fn already_settled(run: RunId, status: Status) -> Self {
         let status = status.as_str();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{SystemClock, SystemRng};
@@ -14,6 +15,7 @@ use comfyd_engine::Limits;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Bounds, Secret, Security};
 use crate::app::{App, RetentionRules};
@@ -25,6 +27,7 @@ use crate::intake::Rules;
 use crate::live::Summary;
 use crate::offload::Offload;
 use crate::spool::Spool;
+use crate::state_copy;
 use crate::store::{Digest, Disk, FileStore, OpenError, Options, RealDisk};
 use crate::templates::Library;
 
@@ -65,6 +68,10 @@ pub struct ServeOptions {
     pub temp_dir: Option<PathBuf>,
     /// How much of the past is kept; [`App::set_retention`] changes it while the server runs.
     pub retention: RetentionRules,
+    /// How long an ended run or workflow stays in the live view.
+    pub state_cleanup_delay: Duration,
+    /// Where a copy of the newest active run's state is kept for tools that watch one file; none by default. It is removed when no run is active.
+    pub state_file: Option<PathBuf>,
 }
 
 impl ServeOptions {
@@ -87,6 +94,8 @@ impl ServeOptions {
             bounds: Bounds::default(),
             temp_dir: None,
             retention: RetentionRules::default(),
+            state_cleanup_delay: Duration::from_secs(30),
+            state_file: None,
         }
     }
 }
@@ -139,6 +148,9 @@ pub struct Running {
     core: JoinHandle<Result<(), JoinError>>,
     core_stop: CancellationToken,
     keeper: JoinHandle<()>,
+    /// What works beside the core loop and ends before it: generic workflows, the state file.
+    beside: TaskTracker,
+    beside_stop: CancellationToken,
     server_json: PathBuf,
     levers: Levers,
 }
@@ -185,6 +197,9 @@ impl Running {
         let served = self.api.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         // It ends with the server; what it left undone it takes up again.
         self.keeper.await.map_err(io::Error::other)?;
+        self.beside_stop.cancel();
+        self.beside.close();
+        self.beside.wait().await;
         // Requests are over, so nothing comes to the core loop any more but what adapters see.
         self.core_stop.cancel();
         self.core.await.and_then(|ended| ended).map_err(io::Error::other)?;
@@ -234,6 +249,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         spool,
         retention: options.retention,
         templates: Library::open(template_dirs(options.template_dirs, &root)),
+        state_cleanup_delay: options.state_cleanup_delay,
     };
     let assembled = assemble(ground, store, recovered).await?;
     let server_json = root.join("server.json");
@@ -259,10 +275,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         instances.declare(entries).await;
     }
     tokio::spawn(async move { ends.run_until_cancelled(instances.keep_declared()).await });
+    let (beside, beside_stop) = (TaskTracker::new(), CancellationToken::new());
+    let (work, gone) = (tokio::spawn(assembled.setups.run(beside_stop.clone())), stop.clone());
+    beside.spawn(async move {
+        if let Err(error) = work.await {
+            // As with the core loop: better no server than one that leaves workflows standing.
+            tracing::error!(%error, "setups.died");
+            gone.cancel();
+        }
+    });
+    if let Some(path) = options.state_file {
+        beside.spawn(state_copy::keep(assembled.app.clone(), path, beside_stop.clone()));
+    }
     let api = tokio::spawn(api::serve_within(listener, router, stop.clone(), options.bounds));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
     let levers = Levers { listen: options.listen, rules, tuning };
-    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, server_json, levers })
+    Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, beside, beside_stop, server_json, levers })
 }
 
 /// What callers may do; the address is the one that is listened on, whatever newer options say.

@@ -120,11 +120,13 @@ impl SimServer {
             spool: Spool::default(),
             retention: options.retention,
             templates: Library::builtin(),
+            state_cleanup_delay: Duration::from_secs(30),
         };
         let assembled = assemble(ground, store, recovered.clone()).await?;
         let stop = CancellationToken::new();
         let core = tokio::spawn(assembled.core.run(stop.clone()));
         let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
+        let setups = tokio::spawn(assembled.setups.run(stop.child_token()));
         let store = Arc::clone(&assembled.app.history.store);
         let ticks = tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_millis(500));
@@ -133,7 +135,7 @@ impl SimServer {
                 store.tick();
             }
         });
-        Ok(Self { app: assembled.app, recovered, tasks: vec![ticks, keeper], stop, core: Some(core) })
+        Ok(Self { app: assembled.app, recovered, tasks: vec![setups, ticks, keeper], stop, core: Some(core) })
     }
 
     /// Ends it as a power cut does: no task gets another turn. The disk is then to be crashed by the caller.

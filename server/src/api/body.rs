@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use comfyd_adapters::comfy::lenient::{to_strict, to_wire};
 use futures_util::Stream;
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -108,7 +109,8 @@ async fn read(mut body: Body, max: usize, max_drain: usize) -> Result<Bytes, Pro
 }
 
 /// The fields of a JSON object, each parsed when it is taken, so that an error names its field.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
@@ -136,6 +138,22 @@ impl Fields {
                 format!("Correct `{name}` or leave it out."),
             )
         })
+    }
+
+    /// The fields that a rest was made of, each as JSON text.
+    pub(super) fn of_rest(rest: &BTreeMap<String, String>) -> Result<Self, Problem> {
+        let raw = |(name, text): (&String, &String)| {
+            let strict = to_strict(text).into_owned();
+            let value = RawValue::from_string(strict);
+            let value = value.map_err(|error| Problem::internal(format!("field `{name}` is no JSON: {error}")))?;
+            Ok((name.clone(), value))
+        };
+        rest.iter().map(raw).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Everything that was not taken, each as JSON text.
+    pub(super) fn rest(self) -> BTreeMap<String, String> {
+        self.0.into_iter().map(|(name, value)| (name, to_wire(value.get()).into_owned())).collect()
     }
 
     /// Takes a field as it was written, unless it is absent or null.

@@ -55,7 +55,8 @@ fn unwrapped(raw: String) -> String {
     serde_json::from_str::<String>(&raw).unwrap_or(raw)
 }
 
-fn target(fields: &mut Fields) -> Result<Option<Target>, Problem> {
+/// Where a request wants to work.
+pub(super) fn target(fields: &mut Fields) -> Result<Option<Target>, Problem> {
     let instance: Option<String> = fields.take("instance")?;
     let url: Option<String> = fields.take("url")?;
     let ssh: Option<String> = fields.take("ssh_connection")?;

@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::routes::{Access, ROUTES, Route, Verb};
-use super::{archive, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, thumbnail, workflows};
+use super::setup_shapes::SetupState;
+use super::{
+    archive, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, setups, state, thumbnail,
+    workflows,
+};
 use crate::problem::Problem;
 
 /// Handlers in the order of the table of routes.
@@ -33,6 +37,13 @@ use crate::problem::Problem;
         plan::progress,
         plan::cancel,
         plan::outputs,
+        state::get,
+        state::import,
+        state::dismiss,
+        state::summary,
+        setups::start,
+        setups::stop,
+        setups::resume,
         feed::all,
         runs::create,
         runs::list,
@@ -65,7 +76,7 @@ use crate::problem::Problem;
         workflows::preview,
         workflows::graph,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, SetupState)),
     tags(
         (name = "runs", description = "Executions of workflows."),
         (name = "instances", description = "The ComfyUI servers that runs go to."),

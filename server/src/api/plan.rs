@@ -3,7 +3,7 @@
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use comfyd_engine::{Force, RunView};
+use comfyd_engine::{Force, RunView, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,16 +64,25 @@ pub(super) async fn progress(State(ctx): State<Ctx>, Path(name): Path<String>) -
 /// Cancels a run.
 #[utoipa::path(post, path = "/comfyui/workflow/{id}/cancel", operation_id = "cancelWorkflow", tag = "plan", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
     request_body = Option<CancelBody>,
-    responses((status = 202, description = "It is asked to stop.", body = Asked), (status = 409, description = "It has ended, or is damaged.", body = Problem)))]
+    responses((status = 202, description = "It is asked to stop.", body = Asked), (status = 200, description = "It is cancelled already.", body = Asked), (status = 409, description = "It has ended, or is damaged.", body = Problem)))]
 pub(super) async fn cancel(State(ctx): State<Ctx>, Path(name): Path<String>, request: Request) -> Answer {
     let run = ctx.app.resolve(&name)?;
     let force = match body::fields(request).await?.take::<bool>("force")? {
         Some(true) => Force::Yes,
         Some(false) | None => Force::No,
     };
-    ctx.app.cancel(run, force).await?;
-    let workflow_id = ctx.app.live.summary(run).map(|summary| summary.workflow_id);
-    success(StatusCode::ACCEPTED, &Asked { workflow_id, run_id: run, message: "Cancellation requested" })
+    let cancelled = ctx.app.cancel(run, force).await;
+    let summary = ctx.app.live.summary(run);
+    let is_cancelled =
+        summary.as_ref().is_some_and(|summary| summary.status == Status::Cancelled && summary.quarantined.is_none());
+    let (status, message) = match cancelled {
+        Ok(()) => (StatusCode::ACCEPTED, "Cancellation requested"),
+        // Asking twice is asking once, also where the first has had its way.
+        Err(problem) if problem.code == "already_settled" && is_cancelled => (StatusCode::OK, "The run is cancelled"),
+        Err(problem) => return Err(problem),
+    };
+    let workflow_id = summary.map(|summary| summary.workflow_id);
+    success(status, &Asked { workflow_id, run_id: run, message })
 }
 
 /// The outputs of a run, for callers of the plan's routes.

@@ -12,8 +12,8 @@ use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
 use super::{
-    archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, runs, thumbnail,
-    workflows,
+    archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, runs, setups, state,
+    thumbnail, workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -118,6 +118,13 @@ pub static ROUTES: &[Route] = &[
     get("/comfyui/workflow/{id}/progress", |verb| on(verb, plan::progress)),
     post("/comfyui/workflow/{id}/cancel", |verb| on(verb, plan::cancel)),
     get("/comfyui/workflow/{id}/outputs", |verb| on(verb, plan::outputs)),
+    get("/workflow/state", |verb| on(verb, state::get)),
+    post("/workflow/state", |verb| on(verb, state::import)),
+    delete("/workflow/state", |verb| on(verb, state::dismiss)),
+    get("/workflow/state/summary", |verb| on(verb, state::summary)),
+    post("/workflow/start", |verb| on(verb, setups::start)),
+    post("/workflow/stop", |verb| on(verb, setups::stop)),
+    post("/workflow/resume", |verb| on(verb, setups::resume)),
     get("/api/v1/openapi.json", |verb| on(verb, openapi::described)),
     get("/api/v1/instances", |verb| on(verb, instances::list)),
     post("/api/v1/instances", |verb| on(verb, instances::add)),

@@ -31,6 +31,8 @@ impl Config {
             bounds: self.bounds(),
             instances: Some(self.entries()),
             temp_dir: self.comfyui_workflow.temp_dir.clone(),
+            state_cleanup_delay: Duration::from_millis(self.comfyui_workflow.state_cleanup_delay_ms),
+            state_file: self.comfyui_workflow.state_file.clone(),
             retention: self.retention_rules(),
         }
     }

@@ -214,17 +214,18 @@ impl Intake {
 
     /// Where an instance is, without making it known.
     pub(crate) fn address(&self, target: Option<&Target>) -> Result<(InstanceId, String), Problem> {
+        let rules = self.rules.get();
         let of_known = |id: &InstanceId| {
             let known = self.board.get(id).map(|known| (id.clone(), known.instance.url().to_owned()));
             known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())))
         };
-        let url = match (target, &self.rules.default_url) {
+        let url = match (target, &rules.default_url) {
             (Some(Target::Instance(id)), _) => return of_known(id),
             (Some(Target::Url(url)), _) | (None, Some(url)) => url,
             (None, None) => return of_known(&self.board.chosen().ok_or_else(no_instance)?),
         };
-        let default = self.rules.default_url.as_deref() == Some(url);
-        let address = check_url(url, self.rules.url_hosts.as_deref().filter(|_| !default))?;
+        let default = rules.default_url.as_deref() == Some(url);
+        let address = check_url(url, rules.url_hosts.as_deref().filter(|_| !default))?;
         Ok((address.instance_id(), address.to_string()))
     }
 

@@ -1,5 +1,6 @@
 //! A server with a simulated ComfyUI, and a client.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -49,15 +50,16 @@ impl Reply {
 impl House {
     /// One whose ComfyUI is so many times faster than it says.
     pub(crate) async fn new(time_scale: f64) -> Self {
-        Self::with(time_scale, true).await
+        Self::with(time_scale, |options, _| options).await
     }
 
     /// The same, but its server was not told where runs go that name no instance.
     pub(crate) async fn without_default(time_scale: f64) -> Self {
-        Self::with(time_scale, false).await
+        Self::with(time_scale, |options, _| ServeOptions { default_url: None, ..options }).await
     }
 
-    async fn with(time_scale: f64, default: bool) -> Self {
+    /// One with other options; they may name files in the folder of the test.
+    pub(crate) async fn with(time_scale: f64, change: impl FnOnce(ServeOptions, &Path) -> ServeOptions) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the test");
         let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
         let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
@@ -66,13 +68,13 @@ impl House {
         let options = ServeOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             token: Some(TOKEN.to_owned()),
-            default_url: default.then(|| fake.url()),
+            default_url: Some(fake.url()),
             input_roots: Some(vec![inputs]),
             output_roots: Some(vec![]),
             min_free: 0,
             ..ServeOptions::new(dir.path().join("data"))
         };
-        let running = start(options).await.expect("the server starts");
+        let running = start(change(options, dir.path())).await.expect("the server starts");
         let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec!["comfy.example".to_owned()], port: 8787 };
         Self { router: router(running.app.clone(), security), running, fake, dir }
     }
@@ -124,6 +126,26 @@ impl House {
                 assert!(wanted(&last), "the run ended elsewhere: {last:#}");
                 return last;
             }
+        }
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.ask(asking("DELETE", path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// A generic workflow, as soon as it is as wanted.
+    pub(crate) async fn workflow_until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut changes = self.running.app.watch_workflows();
+        loop {
+            changes.mark_unchanged();
+            let reply = self.get(&format!("/workflow/state?workflow_id={id}")).await;
+            let state = reply.json()["state"].clone();
+            if wanted(&state) {
+                return state;
+            }
+            let more = tokio::time::timeout_at(deadline, changes.changed()).await;
+            more.unwrap_or_else(|_| panic!("the workflow does not get there: {state:#}")).expect("the server is up");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::support::{append, events, now, open, root, stream};
 fn run(n: usize) -> RunId {
     match stream(n) {
         StreamId::Run(run) => run,
-        StreamId::Instance(_) => panic!("streams from 1 on are runs"),
+        StreamId::Instance(_) | StreamId::Setup(_) => panic!("streams from 1 on are runs"),
     }
 }
 
