@@ -279,6 +279,11 @@ impl App {
         self.live.watch_preview(run)
     }
 
+    /// How many watch a run or the list.
+    pub fn followers(&self) -> usize {
+        self.live.followers()
+    }
+
     /// Tells which runs change, for lists. A slow reader misses some and must read the list again.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.live.changes()

@@ -9,6 +9,7 @@ mod summary;
 mod upkeep;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -50,6 +51,17 @@ pub struct Live {
     changes: broadcast::Sender<Change>,
     /// Calls the housekeeper.
     bell: Notify,
+    watchers: Arc<AtomicUsize>,
+}
+
+/// Somebody who watches a run or the list; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watching(Arc<AtomicUsize>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +112,7 @@ const CHANGES: usize = 1024;
 
 impl Default for Live {
     fn default() -> Self {
-        Self { inner: RwLock::default(), changes: broadcast::Sender::new(CHANGES), bell: Notify::new() }
+        Self { inner: RwLock::default(), changes: broadcast::Sender::new(CHANGES), bell: Notify::new(), watchers: Arc::default() }
     }
 }
 
@@ -256,10 +268,15 @@ impl Live {
         loads
     }
 
-    /// How many followers open runs and the list have.
+    /// Counts somebody in who watches.
+    pub(crate) fn watching(&self) -> Watching {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watching(Arc::clone(&self.watchers))
+    }
+
+    /// How many watch a run or the list.
     pub fn followers(&self) -> usize {
-        let of_runs: usize = self.read().open.values().map(|open| open.view.receiver_count()).sum();
-        of_runs + self.changes.receiver_count()
+        self.watchers.load(Ordering::Relaxed)
     }
 
     /// Tells which runs change.

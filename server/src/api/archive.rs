@@ -140,3 +140,44 @@ fn copy(path: &std::path::Path, size: u64, to: &mut impl Write) -> io::Result<()
     let copied = io::copy(&mut file, to)?;
     if copied == size { Ok(()) } else { Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a stored output is cut short")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Reads an archive of these files piece by piece; how long it is, and how it ended.
+    async fn read(items: Vec<Item>) -> (u64, Result<(), axum::Error>) {
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("open");
+        let mut body = pipe::body(place, move |pipe| write(&items, DateTime::default(), pipe));
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    let piece = frame.into_data().expect("data");
+                    assert!(piece.len() <= 128 * 1024, "no piece is large");
+                    length += piece.len() as u64;
+                }
+                Err(error) => return (length, Err(error)),
+            }
+        }
+        (length, Ok(()))
+    }
+
+    #[tokio::test]
+    async fn a_large_file_passes_in_pieces_and_one_that_shrank_cuts_the_archive_off() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("large");
+        let size = 16 << 20;
+        std::fs::File::create(&path).and_then(|file| file.set_len(size)).expect("made");
+        let item = |size| vec![Item { name: "1-large.bin".to_owned(), source: Source::File { path: path.clone(), size } }];
+        let (length, ended) = read(item(size)).await;
+        assert!(ended.is_ok() && (size..size + 1024).contains(&length), "{length}");
+        let (length, ended) = read(item(size + 1)).await;
+        assert!(ended.is_err() && length <= size, "it has no end that looks like one: {length}");
+    }
+}

@@ -27,7 +27,7 @@ use super::routes::Ctx;
 use super::serve::{Closing, Peer};
 use super::sse;
 use crate::app::{App, Change, Filter};
-use crate::live::Summary;
+use crate::live::{Summary, Watching};
 use crate::problem::Problem;
 
 /// How many runs the list begins with; `GET /api/v1/runs` has the older ones.
@@ -47,6 +47,7 @@ pub(super) async fn all(
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, Problem> {
     let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
+    let watching = ctx.app.live.watching();
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
     let shared = ctx.feed.shared(&ctx.app);
     let news = shared.news.subscribe();
@@ -58,7 +59,7 @@ pub(super) async fn all(
         (Some(list), number)
     };
     let beat = Instant::now() + sse::HEARTBEAT;
-    let reader = Reader { shared, news, ready, at, ended: false, beat, closing, _place: place };
+    let reader = Reader { shared, news, ready, at, ended: false, beat, closing, _place: place, _watching: watching };
     Ok(sse::answer(futures_util::stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((event, reader))
@@ -82,6 +83,7 @@ struct Reader {
     beat: Instant,
     closing: Closing,
     _place: StreamPlace,
+    _watching: Watching,
 }
 
 impl Reader {

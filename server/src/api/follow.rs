@@ -27,6 +27,7 @@ use super::ring::{Form, Next, Told};
 use super::routes::Ctx;
 use super::serve::{Closing, Peer};
 use super::sse;
+use crate::live::Watching;
 use crate::problem::Problem;
 
 /// How to tell it.
@@ -60,6 +61,7 @@ pub(super) async fn run(
     let form = form_of(query_of(query)?.patches.as_deref())?;
     let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let run = ctx.app.resolve(&name)?;
+    let watching = ctx.app.live.watching();
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
     let from = last_seen(&headers).filter(|_| form == Form::Patches);
     let (ready, at, source) = match ctx.hubs.of(run, &ctx.app) {
@@ -79,6 +81,7 @@ pub(super) async fn run(
         beat: Instant::now() + sse::HEARTBEAT,
         closing,
         _place: place,
+        _watching: watching,
     };
     Ok(sse::answer(futures_util::stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -155,6 +158,7 @@ struct Follower {
     beat: Instant,
     closing: Closing,
     _place: StreamPlace,
+    _watching: Watching,
 }
 
 impl Follower {

@@ -256,13 +256,16 @@ async fn who_takes_nothing_loses_the_connection_and_others_do_not_wait() {
 #[tokio::test]
 async fn the_list_goes_on_where_a_reader_was() {
     let house = House::new(50.0).await;
+    assert_eq!(house.watchers(), 0);
     let [first, second] = [house.run("06_text").await, house.run("06_text").await];
     house.ended(&first).await;
     house.ended(&second).await;
     let mut events = house.events("/api/v1/events").await;
     let list = events.next().await.expect("a list");
     assert_eq!(list.data["runs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(house.watchers(), 1);
     drop(events);
+    assert_eq!(house.watchers(), 0, "a server that waits for its clients must see that they are gone");
     let third = house.run("06_text").await;
     house.ended(&third).await;
     let mut events = house.events_after("/api/v1/events", list.tag.as_deref()).await;

@@ -154,6 +154,11 @@ impl House {
         self.until(run, |view| !view["timing"]["end_time"].is_null()).await
     }
 
+    /// How many streams of events are open.
+    pub(crate) fn watchers(&self) -> usize {
+        self.running.app.followers()
+    }
+
     /// Opens a stream of events.
     pub(crate) async fn events(&self, path: &str) -> Events {
         self.events_after(path, None).await
