@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every workflow of fixtures/workflows through `comfyd run` against a real ComfyUI and compares what came of it with the server's own files.
+"""Runs every workflow of fixtures/workflows and every template through `comfyd run` against a real ComfyUI and compares what came of it with the server's own files.
 
 usage: run.py --url http://127.0.0.1:PORT --base DIR --comfyd BINARY [NAME ...]
 
@@ -20,6 +20,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKFLOWS = os.path.join(HERE, "..", "..", "fixtures", "workflows")
+TEMPLATES = os.path.join(HERE, "..", "..", "resources", "workflows")
 
 
 def get(url):
@@ -136,6 +137,63 @@ def run_one(name, args, work):
     return check
 
 
+def template_names():
+    return sorted(name for name in os.listdir(TEMPLATES) if os.path.isdir(os.path.join(TEMPLATES, name)))
+
+
+def put_in_place(path, content, made):
+    """Writes a file unless it is there, and remembers it, so that it can be taken away again."""
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+        made.append(path)
+
+
+def run_template(name, args, work):
+    """A template is valid on a real server: with empty files under the names of its models it is taken without a word; without models it completes."""
+    check = Check()
+    env = dict(os.environ, HOME=work)
+    data = os.path.join(work, "data")
+    tool = lambda *words: subprocess.run([args.comfyd, *words, "--data-dir", data], capture_output=True, text=True, timeout=300, env=env)
+    template = json.loads(tool("templates", name, "--json").stdout)
+    with open(os.path.join(TEMPLATES, name, "workflow.json")) as file:
+        check.that(template["workflow"] == json.load(file), "the built-in graph is another one than the file's")
+    classes = get(f"{args.url}/object_info")
+    for field in template["form"]:
+        declared = classes.get(field["node_type"], {}).get("input", {})
+        known = set(declared.get("required", {})) | set(declared.get("optional", {}))
+        check.that(field["input"] in known, f"{field['node_type']} has no input {field['input']}")
+    made = []
+    try:
+        put_in_place(os.path.join(args.base, "input", "example.png"), picture(), made)
+        for model in template["needs_models"]:
+            check.that(model["folder"], f"the folder of {model['file']} is not known")
+            put_in_place(os.path.join(args.base, "models", model["folder"] or "checkpoints", model["file"]), b"", made)
+        started = tool("run", "--template", name, "--url", args.url, "--json")
+        lines = [json.loads(line) for line in started.stdout.splitlines() if line.strip()]
+        check.that(lines, f"no JSON at all; stderr: {started.stderr[-2000:]}")
+        if not lines:
+            return check
+        view = lines[-1]
+        check.that(view["workflow_name"] == template["title"], f"it is called {view['workflow_name']}")
+        history = get(f"{args.url}/history/{view['prompt_id']}")
+        check.that(view["prompt_id"] in history, f"the server refused it: {view['error']}")
+        check.that(not view["warnings"], f"warnings: {view['warnings']}")
+        if template["needs_models"]:
+            # It was taken, and fails where the empty file is read.
+            check.that(view["status"] == "failed", f"status {view['status']}")
+            loaders = {model["node_id"] for model in template["needs_models"]}
+            check.that((view["error"] or {}).get("node_id") in loaders, f"it failed elsewhere: {view['error']}")
+        else:
+            check.that(view["status"] == "completed" and started.returncode == 0, f"status {view['status']}: {view['error']}")
+            check.that(view["outputs"] and all(output["downloaded"] for output in view["outputs"]), "an output is missing")
+    finally:
+        for path in made:
+            os.remove(path)
+    return check
+
+
 def start_server(args, data, env):
     """Starts `comfyd serve` and waits until it says where it listens."""
     address = os.path.join(data, "server.json")
@@ -199,12 +257,13 @@ def main():
     args.comfyd = os.path.abspath(args.comfyd)
     stats = get(args.url + "/system_stats")
     print("ComfyUI", stats["system"].get("comfyui_version"))
-    names = args.names or sorted(name[:-5] for name in os.listdir(WORKFLOWS) if name.endswith(".json"))
+    names = args.names or sorted(name[:-5] for name in os.listdir(WORKFLOWS) if name.endswith(".json")) + template_names()
     passed = failed = 0
     for name in names:
         with tempfile.TemporaryDirectory() as work:
             try:
-                problems = run_one(name, args, work).problems
+                run = run_template if name in template_names() else run_one
+                problems = run(name, args, work).problems
             except Exception as error:  # a fault of the check itself is a failure of this workflow, not of the rest
                 problems = [f"{type(error).__name__}: {error}"]
         print("ok  " if not problems else "FAIL", name)
