@@ -3,7 +3,7 @@
 //! A copy of what logs and snapshots tell, so that a start need not read them all. It is written behind the work and never synced: after a
 //! loss of power it may be short, torn or missing, and the runs that it does not know are opened as if there were none.
 //!
-//! Invariants: an entry counts only if its bytes are whole, its run's directory is there and the journal does not mention the run; nothing
+//! Invariants: an entry counts only if its bytes are whole, its run's log has the length it says and the journal does not mention the run; nothing
 //! is written behind bytes that are not whole. Absent: what an entry's data says.
 
 use std::collections::BTreeMap;

@@ -177,6 +177,8 @@ fn without_a_snapshot_the_recovery_rule_decides_and_says_so() {
         for (about, len, flipped) in cuts.chain(flips) {
             let mut world = past.world.fork();
             world.disk.remove(&folder(run).join("state.json")).expect("removed");
+            // It tells the length of a log too.
+            drop(world.disk.remove(&Path::new(DATA).join("index.log")));
             world.disk.sync_all(DATA.as_ref()).expect("durable");
             world.disk.edit(&log, |bytes| bytes.truncate(len));
             if let Some(at) = flipped {

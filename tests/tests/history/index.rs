@@ -104,10 +104,14 @@ fn an_index_that_is_behind_or_ahead_is_put_right() {
         assert_eq!((known(&world), listed(&world)), (200, new));
         // Ahead: somebody took a directory away.
         world.shut_down().await;
+        world.disk.edit(&log(8), |bytes| bytes.truncate(100));
         world.disk.remove_tree(log(7).parent().expect("a directory")).expect("removed");
         world.start().await;
         let left = listed(&world);
         assert_eq!((left.len(), left.iter().any(|run| run.run_id == past::run(7))), (199, false));
+        // And one has lost its end: its snapshot says so, at once.
+        let damaged: Vec<_> = left.iter().filter(|run| run.quarantined.is_some()).map(|run| run.run_id).collect();
+        assert_eq!((damaged, known(&world)), (vec![past::run(8)], 198));
         world.shut_down().await;
     });
 }

@@ -84,12 +84,15 @@ fn a_run_whose_request_may_be_repeated_stays() {
 fn damage_that_nobody_looks_for_is_found_and_remembered() {
     in_simulation(async {
         let mut world = world(100).await;
-        // In the middle of a log, and at the end of one whose snapshot is lost too.
+        // In the middle of a log, and then at the end of one whose snapshot is lost too.
         world.disk.edit(&log(40), |bytes| bytes[120] ^= 1);
         world.start().await;
         assert!(listed(&world).iter().all(|run| run.quarantined.is_none()), "a start does not read it");
         world.shut_down().await;
-        world.disk.edit(&log(60), |bytes| bytes.truncate(200));
+        world.disk.edit(&log(60), |bytes| {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+        });
         world.disk.edit(&log(60).with_file_name("state.json"), Vec::clear);
         world.start().await;
         let damaged =

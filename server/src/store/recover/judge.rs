@@ -49,7 +49,7 @@ pub(super) fn judge(shared: &Shared, completer: &Completer, known: &mut Loaded) 
     let mut judged = Judged { streams: Vec::new(), tips: BTreeMap::new(), new: BTreeSet::new() };
     let mut unknown = Vec::new();
     for stream in names {
-        match indexed(completer, known, &stream) {
+        match indexed(shared, completer, known, &stream) {
             Some((found, tip)) => judged.add(found, tip),
             None => unknown.push(stream),
         }
@@ -69,10 +69,14 @@ impl Judged {
     }
 }
 
-/// A run that the index knows and the journal does not mention: its log has taken nothing since it was over.
-fn indexed(completer: &Completer, known: &mut Loaded, stream: &StreamId) -> Option<(RecoveredStream, Tip)> {
+/// A run that the index knows and the journal does not mention: its log has taken nothing since it was over. One whose log has another
+/// length than the index says, or none, is judged by its files.
+fn indexed(shared: &Shared, completer: &Completer, known: &mut Loaded, stream: &StreamId) -> Option<(RecoveredStream, Tip)> {
     let StreamId::Run(run) = stream else { return None };
     let over = known.over.remove(run).filter(|_| completer.seen(stream).is_none())?;
+    if !matches!(shared.disk.len(&shared.layout.events(stream)), Ok(Some(len)) if len == over.log_len) {
+        return None;
+    }
     let tip = Tip { seq: over.seq, len: over.log_len, unchecked: true };
     let (stream, last) = (stream.clone(), over.seq);
     Some((RecoveredStream { stream, last, verdict: StreamVerdict::Ok, snapshot: None, over: Some(over), checked: false }, tip))
