@@ -8,6 +8,7 @@
 #   ./test.sh soak       long simulations and kill loops (COMFYD_SEEDS, COMFYD_KILLS)
 #   ./test.sh audit      cargo-deny
 #   ./test.sh bench      the benchmarks
+#   ./test.sh peers      runs a second beside a bare client and comfy-api-proxy (installs that from PyPI into target/peers)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
@@ -71,5 +72,6 @@ case "${1:-all}" in
   fmt | clippy | doc | real | soak | audit) "$1" ;;
   unit) shift; unit "$@" ;;
   bench) cargo bench --workspace --locked ;;
-  *) sed -n '2,12p' "$0"; exit 2 ;;
+  peers) shift; need python3 python3; tests/peers/run.sh "$@" ;;
+  *) sed -n '2,13p' "$0"; exit 2 ;;
 esac
