@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{NewEvent, RunEvent, StagingStarted, SubmitIntended};
 use crate::id::{InstanceId, PromptId, RunId};
-use crate::run::{Phase, Run, Staging};
+use crate::run::{Phase, Run};
 use crate::time::Timestamp;
 
 use super::{Engine, holds_slot};
@@ -14,9 +14,12 @@ impl Engine {
     /// The one fact that moves the next run of this instance on, if there is a slot.
     pub(super) fn next_on(&self, now: Timestamp, instance: &InstanceId) -> Option<NewEvent> {
         let known = self.instances.get(instance).filter(|instance| instance.is_online())?;
-        let staged = self.holders(instance).find(|run| *run.phase() == Phase::Staging { progress: Staging::Ready });
-        if let Some(run) = staged {
+        let mut staged = self.staged.iter().filter_map(|id| self.runs.get(id));
+        if let Some(run) = staged.find(|run| run.instance() == instance) {
             return Some(NewEvent::Run(run.id(), Self::intent(run, known)));
+        }
+        if self.waiting.is_empty() {
+            return None;
         }
         if self.holding() >= self.limits.max_concurrent || self.ahead(instance) >= self.limits.submitted_ahead {
             return None;

@@ -55,8 +55,8 @@ impl Engine {
                 if self.usable(&spec.instance).is_none() {
                     return Err(Refusal::UnknownInstance(spec.instance.clone()));
                 }
-                let open = self.runs.values().filter(|run| !run.phase().is_settled()).count();
-                if open >= self.limits.max_open {
+                let open = || self.runs.values().filter(|run| !run.phase().is_settled()).count();
+                if self.runs.len() >= self.limits.max_open && open() >= self.limits.max_open {
                     return Err(Refusal::TooManyRuns { limit: self.limits.max_open });
                 }
                 let blobs =
@@ -77,17 +77,11 @@ impl Engine {
     fn decide_observed(&self, instance: &InstanceId, event: &ComfyEvent) -> Vec<NewEvent> {
         let told = self.instances.get(instance).is_some_and(Instance::tells_ends);
         let ends = if told { Ends::Told } else { Ends::Guessed };
-        let named = event.prompt().map(|prompt| self.prompts.get(&(instance.clone(), prompt.clone())));
+        let named = event.prompt().map(|prompt| self.prompts.get(instance)?.get(prompt));
         let run = match named {
             Some(run) => run.and_then(|id| self.runs.get(id)),
             // A frame without a prompt belongs to the one that the instance runs, if that is ours.
-            None => self
-                .busy
-                .get(instance)
-                .into_iter()
-                .flatten()
-                .filter_map(|id| self.runs.get(id))
-                .find(|run| *run.phase() == Phase::Running),
+            None => self.running.get(instance).and_then(|ours| self.runs.get(ours.first()?)),
         };
         run.map(|run| on(run.id(), run.decide_observed(event, ends))).unwrap_or_default()
     }

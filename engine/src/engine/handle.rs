@@ -39,7 +39,7 @@ impl Engine {
         touched.note(self, &input, &facts);
         self.take(now, facts, &mut step);
         while let Some(facts) = self.follow_up(now, &mut touched) {
-            touched.extend(self, &facts);
+            touched.extend(&facts);
             self.take(now, facts, &mut step);
         }
         Ok(step)
@@ -73,6 +73,10 @@ impl Engine {
             }
             touched.runs.remove(&id);
         }
+        if std::mem::take(&mut touched.slots) && !(self.waiting.is_empty() && self.staged.is_empty()) {
+            // A slot that one run frees can be any other's, as one limit is over all instances.
+            touched.instances.extend(self.instances.keys().cloned());
+        }
         while let Some(instance) = touched.instances.first().cloned() {
             if let Some(fact) = self.next_on(now, &instance) {
                 return Some(vec![fact]);
@@ -93,6 +97,8 @@ impl Engine {
 struct Touched {
     runs: BTreeSet<RunId>,
     instances: BTreeSet<InstanceId>,
+    /// Whether a run changed, so that a slot may be free or asked for.
+    slots: bool,
 }
 
 impl Touched {
@@ -115,16 +121,15 @@ impl Touched {
             | Input::Observed(..)
             | Input::Outcome(..) => {}
         }
-        self.extend(engine, facts);
+        self.extend(facts);
     }
 
-    fn extend(&mut self, engine: &Engine, facts: &[NewEvent]) {
+    fn extend(&mut self, facts: &[NewEvent]) {
         for fact in facts {
             match fact {
                 NewEvent::Run(run, _) => {
                     self.runs.insert(*run);
-                    // A slot that one run frees can be any other's, as one limit is over all instances.
-                    self.instances.extend(engine.instances.keys().cloned());
+                    self.slots = true;
                 }
                 NewEvent::Instance(instance, _) => drop(self.instances.insert(instance.clone())),
             }

@@ -13,7 +13,7 @@ use crate::command::{Addressed, Outbox};
 use crate::event::{InstanceEvent, Recorded, RunEvent};
 use crate::id::{InstanceId, PromptId, RunId, Seq, StreamId};
 use crate::instance::Instance;
-use crate::run::{Phase, Run, Surroundings, Unexpected};
+use crate::run::{Phase, Run, Staging, Surroundings, Unexpected};
 use crate::time::Timestamp;
 
 pub use handle::Step;
@@ -110,15 +110,59 @@ pub struct Engine {
     limits: Limits,
     runs: BTreeMap<RunId, Run>,
     instances: BTreeMap<InstanceId, Instance>,
-    prompts: BTreeMap<(InstanceId, PromptId), RunId>,
+    prompts: BTreeMap<InstanceId, BTreeMap<PromptId, RunId>>,
     /// Runs that wait for a slot.
     waiting: BTreeSet<RunId>,
+    /// Runs that hold one and can be posted.
+    staged: BTreeSet<RunId>,
     /// Runs that hold one, by instance.
     busy: BTreeMap<InstanceId, BTreeSet<RunId>>,
+    /// Runs that an instance runs.
+    running: BTreeMap<InstanceId, BTreeSet<RunId>>,
     /// When a run of ours last ceased to run on an instance.
     left: BTreeMap<InstanceId, Timestamp>,
     /// The latest time that was told, so that time never goes back.
     last: Timestamp,
+    moves: Moves,
+}
+
+/// How often runs or instances took another place: no state, so any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moves(u64);
+
+impl PartialEq for Moves {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+/// The places that a run takes beside others, judged from its phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is the membership in one index")]
+struct Standing {
+    /// It waits for a slot.
+    waits: bool,
+    /// It holds one and can be posted.
+    staged: bool,
+    /// The instance may have it, or is about to.
+    routed: bool,
+    /// The instance runs it.
+    running: bool,
+    /// Its fate must be watched.
+    watched: bool,
+}
+
+impl Standing {
+    fn of(run: &Run) -> Self {
+        let phase = run.phase();
+        Self {
+            waits: matches!(phase, Phase::Waiting { .. }),
+            staged: *phase == Phase::Staging { progress: Staging::Ready },
+            routed: holds_slot(phase) || matches!(phase, Phase::InDoubt { .. }),
+            running: *phase == Phase::Running,
+            watched: run.is_watched(),
+        }
+    }
 }
 
 impl Engine {
@@ -130,10 +174,19 @@ impl Engine {
             instances: BTreeMap::new(),
             prompts: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            staged: BTreeSet::new(),
             busy: BTreeMap::new(),
+            running: BTreeMap::new(),
             left: BTreeMap::new(),
             last: Timestamp(0),
+            moves: Moves::default(),
         }
+    }
+
+    /// A figure that changes whenever a run comes, goes or takes another place in the queues, or an instance changes: as long as it stays,
+    /// [`queue_positions`](Self::queue_positions), [`watched`](Self::watched) and the instances are what they were.
+    pub fn moves(&self) -> u64 {
+        self.moves.0
     }
 
     /// The run of this id, while it is open.
@@ -180,21 +233,27 @@ impl Engine {
 
     /// Drops a run that has ended and owes nothing.
     pub fn retire(&mut self, id: RunId) -> Option<Run> {
-        if self.runs.get(&id).is_some_and(Run::is_over) { self.runs.remove(&id) } else { None }
+        if !self.runs.get(&id).is_some_and(Run::is_over) {
+            return None;
+        }
+        self.moves.0 += 1;
+        self.runs.remove(&id)
     }
 
     /// Takes in a run that was folded elsewhere, as recovery does.
     pub fn adopt(&mut self, run: Run) {
         let id = run.id();
         self.last = self.last.max(run.updated_at());
-        self.runs.insert(id, run);
-        self.index(id);
+        let before = self.runs.insert(id, run).map_or(Standing::default(), |old| Standing::of(&old));
+        self.moves.0 += 1;
+        self.index(id, before);
     }
 
     /// Takes in an instance that was folded elsewhere. Nothing is known of the way there.
     pub fn adopt_instance(&mut self, mut instance: Instance) {
         self.last = self.last.max(instance.updated_at());
         instance.forget_reach();
+        self.moves.0 += 1;
         self.instances.insert(instance.id().clone(), instance);
     }
 
@@ -202,6 +261,7 @@ impl Engine {
     pub fn adopt_instance_as(&mut self, mut instance: Instance, known: &Instance) {
         self.last = self.last.max(instance.updated_at());
         instance.remember_reach(known);
+        self.moves.0 += 1;
         self.instances.insert(instance.id().clone(), instance);
     }
 
@@ -225,72 +285,104 @@ impl Engine {
             Fact::Run(id, recorded) => {
                 match self.runs.get_mut(id) {
                     Some(run) => {
-                        let ran = *run.phase() == Phase::Running;
+                        let before = Standing::of(run);
                         let route = renames(&recorded.event).then(|| (run.instance().clone(), run.prompt_id().clone()));
                         run.apply(recorded, outbox)?;
-                        if ran && *run.phase() != Phase::Running {
+                        let after = Standing::of(run);
+                        if before.running && !after.running {
                             self.left.insert(run.instance().clone(), recorded.at);
                         }
-                        if let Some(route) = route {
-                            self.unroute(&route, *id);
+                        if let Some((instance, prompt)) = &route {
+                            self.unroute(instance, prompt, *id);
+                        }
+                        // Most facts are of nodes and move no run.
+                        if before != after || route.is_some() {
+                            self.index(*id, before);
+                        } else if matches!(recorded.event, RunEvent::QueueMoved(_)) {
+                            self.moves.0 += 1;
                         }
                     }
-                    None => drop(self.runs.insert(*id, Run::created(*id, recorded)?)),
+                    None => {
+                        self.runs.insert(*id, Run::created(*id, recorded)?);
+                        self.index(*id, Standing::default());
+                    }
                 }
                 self.last = self.last.max(recorded.at);
-                self.index(*id);
             }
             Fact::Instance(id, recorded) => {
                 match self.instances.get_mut(id) {
                     Some(instance) => instance.apply(recorded)?,
                     None => drop(self.instances.insert(id.clone(), Instance::added(id.clone(), recorded)?)),
                 }
+                self.moves.0 += 1;
                 self.last = self.last.max(recorded.at);
             }
         }
         Ok(())
     }
 
-    /// Brings routes and slots up to a run's state.
-    fn index(&mut self, id: RunId) {
+    /// Brings routes and slots up to a run's state; `before` is what they show.
+    fn index(&mut self, id: RunId, before: Standing) {
         let Some(run) = self.runs.get(&id) else { return };
-        let slot = holds_slot(run.phase());
-        let instance = run.instance();
-        let waits = matches!(run.phase(), Phase::Waiting { .. });
-        if waits {
-            self.waiting.insert(id);
-        } else {
-            self.waiting.remove(&id);
+        let after = Standing::of(run);
+        self.moves.0 += 1;
+        enter(&mut self.waiting, id, after.waits);
+        enter(&mut self.staged, id, after.staged);
+        let (instance, prompt) = (run.instance().clone(), run.prompt_id().clone());
+        if before.routed != after.routed {
+            enter_of(&mut self.busy, &instance, id, after.routed);
         }
-        let watched = slot || matches!(run.phase(), Phase::InDoubt { .. });
-        let key = (instance.clone(), run.prompt_id().clone());
-        if watched {
-            self.busy.entry(instance.clone()).or_default().insert(id);
+        if before.running != after.running {
+            enter_of(&mut self.running, &instance, id, after.running);
+        }
+        if after.routed {
             // A server that gives two runs one id takes no frames from the one that had it first.
-            self.prompts.entry(key).or_insert(id);
+            self.prompts.entry(instance).or_default().entry(prompt).or_insert(id);
         } else {
-            self.busy.get_mut(instance).map(|busy| busy.remove(&id));
-            self.unroute(&key, id);
+            self.unroute(&instance, &prompt, id);
         }
     }
 
-    fn unroute(&mut self, key: &(InstanceId, PromptId), id: RunId) {
-        if self.prompts.get(key) == Some(&id) {
-            self.prompts.remove(key);
+    fn unroute(&mut self, instance: &InstanceId, prompt: &PromptId, id: RunId) {
+        let Some(prompts) = self.prompts.get_mut(instance) else { return };
+        if prompts.get(prompt) == Some(&id) {
+            prompts.remove(prompt);
+        }
+        if prompts.is_empty() {
+            self.prompts.remove(instance);
         }
     }
 
     fn around<'a>(&'a self, now: Timestamp, run: &Run) -> Surroundings<'a> {
         let instance = self.instances.get(run.instance());
         let online = instance.is_some_and(Instance::is_online);
-        let runs_ours = self.busy.get(run.instance()).into_iter().flatten().filter_map(|id| self.runs.get(id));
-        let busy = runs_ours.into_iter().any(|run| *run.phase() == Phase::Running);
+        let busy = self.running.contains_key(run.instance());
         let since = instance.and_then(|instance| match instance.reach() {
             crate::instance::Reach::Online { since, .. } => Some(*since),
             crate::instance::Reach::Offline { .. } => None,
         });
         let idle_since = if busy { None } else { since.max(self.left.get(run.instance()).copied()).filter(|_| online) };
         Surroundings { now, limits: &self.limits, online, boot: instance.map_or(0, Instance::boot), idle_since }
+    }
+}
+
+fn enter(index: &mut BTreeSet<RunId>, id: RunId, is_in: bool) {
+    if is_in {
+        index.insert(id);
+    } else {
+        index.remove(&id);
+    }
+}
+
+/// The same by instance; one without runs has no entry.
+fn enter_of(index: &mut BTreeMap<InstanceId, BTreeSet<RunId>>, instance: &InstanceId, id: RunId, is_in: bool) {
+    if is_in {
+        index.entry(instance.clone()).or_default().insert(id);
+    } else if let Some(runs) = index.get_mut(instance) {
+        runs.remove(&id);
+        if runs.is_empty() {
+            index.remove(instance);
+        }
     }
 }
 

@@ -55,8 +55,8 @@ events! {
         NodeBlocked = "node_blocked", 1, Note;
         /// Frames were missed; node times have gaps from here.
         GapNoted = "gap_noted", 1, Note;
-        /// A node reported outputs.
-        OutputsFound = "outputs_found", 1, Ack;
+        /// A node reported outputs. Fetching one is a command, which is synced before by itself.
+        OutputsFound = "outputs_found", 1, Note;
         /// An output is stored here.
         OutputSaved = "output_saved", 1, Ack;
         /// An output is gone for good.
