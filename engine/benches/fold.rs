@@ -1,9 +1,12 @@
 //! How fast the core is: folding, reading, and showing a run.
 
 use comfyd_engine::journal::envelope::{Body, read};
+use comfyd_engine::journal::frame::{FileHeader, FrameEncoder};
+use comfyd_engine::journal::scan::{Rule, scan_with};
 use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, small_run};
 use comfyd_engine::{
-    ComfyEvent, Engine, Fact, Input, Limits, NodeReport, Outbox, Recorded, Request, Run, RunEvent, RunView, Seq, Workload,
+    ComfyEvent, Engine, Fact, Input, Limits, NodeReport, NodesProgressed, Outbox, Recorded, Request, Run, RunEvent, RunView, Seq,
+    Workload,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -94,6 +97,73 @@ fn decode(bencher: Bencher<'_, '_>) {
             black_box(read::<RunEvent>(black_box(payload)).expect("it was written here"));
         }
     });
+}
+
+/// What a log costs at the least: the same bytes through `rmp-serde` into the type that is in most of them.
+#[divan::bench]
+fn raw_decode(bencher: Bencher<'_, '_>) {
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "read for the reading's sake")]
+    struct Raw<'a> {
+        at: u64,
+        kind: &'a str,
+        version: u32,
+        optional: bool,
+        data: NodesProgressed,
+    }
+    let payloads: Vec<Vec<u8>> = progress(10_000).iter().map(|recorded| recorded.event.encode(recorded.at)).collect();
+    let bytes: usize = payloads.iter().map(Vec::len).sum();
+    bencher.counter(ItemsCount::new(payloads.len())).counter(BytesCount::new(bytes)).bench_local(|| {
+        for payload in &payloads {
+            black_box(rmp_serde::from_slice::<Raw<'_>>(black_box(payload)).expect("it was written here"));
+        }
+    });
+}
+
+/// The progress of a log, so that every record is of one kind.
+fn progress(events: usize) -> Vec<Recorded<RunEvent>> {
+    let log = log(events * 2);
+    log.into_iter().filter(|recorded| recorded.event.kind() == "nodes_progressed").take(events).collect()
+}
+
+/// The same bytes as a log file is scanned: frames, checksums, chain, and the event in each.
+#[divan::bench]
+fn scan_and_decode(bencher: Bencher<'_, '_>) {
+    let progress = progress(10_000);
+    let file = file_of(&progress);
+    bencher.counter(ItemsCount::new(progress.len())).counter(BytesCount::new(file.len())).bench_local(|| {
+        scan_with(black_box(&file), Rule::default(), |frame| {
+            black_box(read::<RunEvent>(frame.payload).expect("it was written here"));
+        })
+    });
+}
+
+/// A whole log as recovery reads it: scanned, decoded and folded.
+#[divan::bench]
+fn replay(bencher: Bencher<'_, '_>) {
+    let log = log(10_000);
+    let file = file_of(&log);
+    bencher.counter(ItemsCount::new(log.len())).counter(BytesCount::new(file.len())).bench_local(|| {
+        let mut run: Option<Run> = None;
+        scan_with(black_box(&file), Rule::default(), |frame| {
+            let (at, event) = read::<RunEvent>(frame.payload).expect("it was written here");
+            let recorded = Recorded { seq: Seq(frame.seq), at, event: event.expect("a known kind") };
+            match &mut run {
+                Some(run) => run.apply(&recorded, &mut Outbox::muted()).expect("the log folds"),
+                None => run = Some(Run::created(run_id(1), &recorded).expect("the first fact creates it")),
+            }
+        });
+        run
+    });
+}
+
+fn file_of(log: &[Recorded<RunEvent>]) -> Vec<u8> {
+    let mut encoder = FrameEncoder::new(7, 1);
+    let mut file = FileHeader { salt: encoder.salt() }.encode().to_vec();
+    for recorded in log {
+        encoder.push(&recorded.event.encode(recorded.at), 0, &mut file).expect("records are small");
+    }
+    file
 }
 
 #[divan::bench]

@@ -2,7 +2,10 @@
 //!
 //! Invariants: `data` is read only once `kind` and `version` are known; an unknown kind is skipped only if it says `optional`.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
@@ -54,15 +57,58 @@ struct Envelope<'a, T> {
     data: &'a T,
 }
 
-#[derive(Deserialize)]
 struct Head<'a> {
     at: Timestamp,
     kind: &'a str,
     version: u32,
-    #[serde(default)]
     optional: bool,
-    #[serde(rename = "data")]
-    _data: IgnoredAny,
+}
+
+impl<'de> Deserialize<'de> for Head<'de> {
+    /// Stops before `data`, which is written last: walking it twice would cost as much as the rest of a replay.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Head<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an envelope")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
+                let (mut at, mut kind, mut version, mut optional, mut data) = (None, None, None, None, false);
+                while let Some(key) = map.next_key::<&str>()? {
+                    match key {
+                        "at" => at = Some(map.next_value()?),
+                        "kind" => kind = Some(map.next_value()?),
+                        "version" => version = Some(map.next_value()?),
+                        "optional" => optional = Some(map.next_value()?),
+                        "data" => {
+                            data = true;
+                            if at.is_some() && kind.is_some() && version.is_some() && optional.is_some() {
+                                break;
+                            }
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                        // A field of the future.
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                if !data {
+                    return Err(A::Error::missing_field("data"));
+                }
+                Ok(Head {
+                    at: at.ok_or_else(|| A::Error::missing_field("at"))?,
+                    kind: kind.ok_or_else(|| A::Error::missing_field("kind"))?,
+                    version: version.ok_or_else(|| A::Error::missing_field("version"))?,
+                    optional: optional.unwrap_or(false),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 #[derive(Deserialize)]
