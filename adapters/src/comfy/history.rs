@@ -2,6 +2,8 @@
 //!
 //! Invariant: the last of the status messages decides; `status_str` and `completed` can lie (protocol.md 1, fact 5).
 
+use std::collections::BTreeMap;
+
 use comfyd_engine::{Ending, NodeFailure, NodeId, PromptId, RunId, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,6 +12,7 @@ use super::lenient::{from_json, readable};
 use super::produced::{MAX_TEXT, cut, produced};
 use super::queue::Item;
 
+/// What is read of an entry; the whole workflow, which is in it too, is passed over.
 #[derive(Deserialize)]
 struct Entry {
     #[serde(default)]
@@ -33,13 +36,21 @@ struct Status {
 /// # Errors
 /// If it has another shape.
 pub fn ending(text: &str, prompt: &PromptId) -> Result<Option<Ending>, serde_json::Error> {
-    let mut entries: Map<String, Value> = match text.trim() {
+    let mut entries: BTreeMap<String, Entry> = match text.trim() {
         // By far the most frequent answer.
         "{}" => return Ok(None),
         text => from_json(text)?,
     };
-    let Some(entry) = entries.remove(&prompt.0) else { return Ok(None) };
-    serde_json::from_value(entry).map(|entry| Some(judge(&entry)))
+    Ok(entries.remove(&prompt.0).map(|entry| judge(&entry)))
+}
+
+/// Reads a page of `GET /history`: the ending of each prompt on it.
+///
+/// # Errors
+/// If it has another shape.
+pub fn endings(text: &str) -> Result<BTreeMap<String, Ending>, serde_json::Error> {
+    let entries: BTreeMap<String, Entry> = from_json(text)?;
+    Ok(entries.into_iter().map(|(id, entry)| (id, judge(&entry))).collect())
 }
 
 /// Looks through a list of entries for a prompt with our mark: old servers keep it under an id of their own.
@@ -51,7 +62,7 @@ pub fn marked(text: &str, run: RunId) -> Result<Option<PromptId>, serde_json::Er
     struct Prompted {
         prompt: Item,
     }
-    let entries: std::collections::BTreeMap<String, Prompted> = from_json(text)?;
+    let entries: BTreeMap<String, Prompted> = from_json(text)?;
     let run = run.to_string();
     let ours = entries.into_values().find(|entry| entry.prompt.run.as_ref() == Some(&run));
     Ok(ours.map(|entry| PromptId(entry.prompt.prompt)))

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comfyd_engine::{Input, PromptId, RemoteStatus, RunId, Timestamp};
+use comfyd_engine::{Ending, Input, PromptId, RemoteStatus, RunId, Timestamp};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::health::Sight;
@@ -13,6 +13,10 @@ use super::version::Version;
 
 /// How many history entries are asked for at a time.
 const AT_ONCE: usize = 3;
+/// From so many announced ends on one page of history is asked for instead of each entry: it costs the server and us one request.
+const PAGE_FROM: usize = 3;
+/// The largest page: entries hold whole workflows.
+const MAX_PAGE: usize = 64;
 /// An ending that the engine did not take is told again after this time.
 const AGAIN_MS: u64 = 10_000;
 /// How long after the announcement of an end its history entry may be missing (protocol.md 13).
@@ -54,8 +58,15 @@ pub(super) async fn look(http: Client, plan: Plan) -> Result<Looked, HttpError> 
     let mut rest = plan.wanted;
     if !plan.all {
         let mut unfinished = Vec::new();
-        for wanted in rest.into_iter().filter(|wanted| plan.direct.contains(&wanted.prompt)) {
-            match http.history(&wanted.remote).await? {
+        let direct: Vec<Wanted> = rest.into_iter().filter(|wanted| plan.direct.contains(&wanted.prompt)).collect();
+        // Those that ended last are on the newest page, unless others ended many at the same time.
+        let mut page = newest(&http, direct.len()).await?;
+        for wanted in direct {
+            let ending = match page.remove(&wanted.remote.0) {
+                Some(ending) => Some(ending),
+                None => http.history(&wanted.remote).await?,
+            };
+            match ending {
                 Some(ending) => found.push((wanted, RemoteStatus::Ended(Box::new(ending)))),
                 None => unfinished.push(wanted),
             }
@@ -80,6 +91,18 @@ pub(super) async fn look(http: Client, plan: Plan) -> Result<Looked, HttpError> 
     let asked = futures_util::stream::iter(elsewhere).map(|wanted| past(&http, wanted, old)).buffered(AT_ONCE);
     found.extend(asked.try_collect::<Vec<_>>().await?);
     Ok(Looked { found, remaining: Some(queue.remaining()) })
+}
+
+/// The endings on the newest page, if so many are wanted that it pays.
+async fn newest(http: &Client, wanted: usize) -> Result<BTreeMap<String, Ending>, HttpError> {
+    if wanted < PAGE_FROM {
+        return Ok(BTreeMap::new());
+    }
+    match http.newest_endings(wanted.min(MAX_PAGE)).await {
+        // The workflows on it are large: one by one then.
+        Err(HttpError::TooLarge { .. }) => Ok(BTreeMap::new()),
+        answer => answer,
+    }
 }
 
 /// What history says of one that is not in the queue.
@@ -135,7 +158,9 @@ struct Announced {
 /// The watched runs, and when to look for them.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    runs: Vec<(RunId, PromptId)>,
+    runs: BTreeMap<RunId, PromptId>,
+    /// The same by prompt: every frame names one.
+    prompts: BTreeMap<PromptId, RunId>,
     told: BTreeMap<RunId, Told>,
     remotes: BTreeMap<RunId, PromptId>,
     announced: BTreeMap<PromptId, Announced>,
@@ -147,13 +172,14 @@ pub(super) struct Watch {
 impl Watch {
     /// The runs are these from now on; a new one is looked for at once.
     pub(super) fn set(&mut self, now: Timestamp, runs: Vec<(RunId, PromptId)>) {
-        if runs.iter().any(|run| !self.runs.contains(run)) {
+        let runs: BTreeMap<RunId, PromptId> = runs.into_iter().collect();
+        if runs.iter().any(|(run, prompt)| self.runs.get(run) != Some(prompt)) {
             self.next = Some(now);
         }
-        let watched = |run: &RunId| runs.iter().any(|(id, _)| id == run);
-        self.told.retain(|run, _| watched(run));
-        self.remotes.retain(|run, _| watched(run));
-        self.announced.retain(|prompt, _| runs.iter().any(|(_, id)| id == prompt));
+        self.prompts = runs.iter().map(|(run, prompt)| (prompt.clone(), *run)).collect();
+        self.told.retain(|run, _| runs.contains_key(run));
+        self.remotes.retain(|run, _| runs.contains_key(run));
+        self.announced.retain(|prompt, _| self.prompts.contains_key(prompt));
         if runs.is_empty() {
             self.next = None;
         }
@@ -166,13 +192,13 @@ impl Watch {
 
     /// The run of a prompt, if it is watched.
     pub(super) fn run_of(&self, prompt: &PromptId) -> Option<RunId> {
-        self.runs.iter().find(|(_, id)| id == prompt).map(|(run, _)| *run)
+        self.prompts.get(prompt).copied()
     }
 
     /// Our id of a prompt that an old server names in its own way.
     pub(super) fn ours(&self, remote: &PromptId) -> Option<&PromptId> {
         let (run, _) = self.remotes.iter().find(|(_, id)| *id == remote)?;
-        self.runs.iter().find(|(id, _)| id == run).map(|(_, prompt)| prompt)
+        self.runs.get(run)
     }
 
     /// Everything is to be asked now; what is known already is not told again.
@@ -228,20 +254,21 @@ impl Watch {
             Some(Told::Ended(at)) => now.since(*at) >= AGAIN_MS,
             Some(Told::Pending(_) | Told::Running) | None => true,
         };
-        let wanted = |(run, prompt): &(RunId, PromptId)| Wanted {
+        let due = self.announced.iter().filter(|(_, announced)| announced.ask_at <= now);
+        let direct: BTreeSet<PromptId> = due.map(|(prompt, _)| prompt.clone()).collect();
+        let wanted = |(run, prompt): (&RunId, &PromptId)| Wanted {
             run: *run,
             prompt: prompt.clone(),
             remote: self.remotes.get(run).unwrap_or(prompt).clone(),
         };
-        let wanted = self.runs.iter().filter(|(run, _)| fresh(run)).map(wanted).collect();
-        let due = self.announced.iter().filter(|(_, announced)| announced.ask_at <= now);
-        let direct = due.map(|(prompt, _)| prompt.clone()).collect();
+        let asked = self.runs.iter().filter(|(_, prompt)| all || direct.contains(*prompt));
+        let wanted = asked.filter(|(run, _)| fresh(run)).map(wanted).collect();
         Plan { wanted, direct, all, version }
     }
 
     /// What tells after a loss of the connection whether the process is another one.
     pub(super) fn memory(&self) -> Memory {
-        let as_is = |(run, prompt): &(RunId, PromptId)| (*run, self.remotes.get(run).unwrap_or(prompt).clone());
+        let as_is = |(run, prompt): (&RunId, &PromptId)| (*run, self.remotes.get(run).unwrap_or(prompt).clone());
         Memory { finished: self.finished.clone(), watched: self.runs.iter().map(as_is).collect() }
     }
 
@@ -325,7 +352,7 @@ fn retry_ms(tries: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use comfyd_engine::{Ending, Verdict};
+    use comfyd_engine::Verdict;
 
     const RUN: &str = "0193a1b2-0000-7000-8000-000000abc123";
 

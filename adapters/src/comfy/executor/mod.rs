@@ -40,7 +40,7 @@ pub struct Executor {
     classes: Arc<Mutex<Classes>>,
 }
 
-/// Which classes are outputs; good until the instance comes up again, perhaps with other nodes installed.
+/// Which classes are outputs; good until the instance goes down or comes up again, perhaps with other nodes installed.
 #[derive(Debug, Default)]
 struct Classes {
     ups: u64,
@@ -56,7 +56,7 @@ impl Executor {
     /// Does a command, whatever time it takes. None for `Reconcile`: the link is poked and tells what it finds.
     ///
     /// Not cancel-safe: dropped halfway, it is not known what was done. Run it in a task of its own.
-    #[tracing::instrument(skip_all, fields(run = %addressed.run, instance = %addressed.instance, command = %addressed.id))]
+    #[tracing::instrument(level = "debug", skip_all, fields(run = %addressed.run, instance = %addressed.instance, command = %addressed.id))]
     pub async fn perform(&self, addressed: Addressed) -> Option<Outcome> {
         let run = addressed.run;
         let outcome = match addressed.command {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use comfyd_engine::{NodeId, Outcome, RunError, Sha256, Upload, UploadedFile};
+use comfyd_engine::{NodeId, Outcome, PlannedNode, RunError, Sha256, Upload, UploadedFile};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::{Executor, run_error};
@@ -95,6 +95,22 @@ impl Executor {
             done.push(UploadedFile { node: upload.node.clone(), input: upload.input.clone(), name });
         }
         Ok(done)
+    }
+
+    /// The output nodes among these, if the server told of all their classes since it came up, and is up.
+    pub fn known_outputs(&self, nodes: &[PlannedNode]) -> Option<Vec<NodeId>> {
+        let ups = self.deps.link.peer().ups;
+        let classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+        if classes.ups != ups {
+            return None;
+        }
+        let mut outputs = Vec::new();
+        for node in nodes {
+            if classes.known.get(&node.class).copied().flatten()? {
+                outputs.push(node.id.clone());
+            }
+        }
+        Some(outputs)
     }
 
     /// The output nodes; where a class is not known, the nodes at the end of the graph. What is wrong with it the POST will tell.

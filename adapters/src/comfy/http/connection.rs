@@ -3,8 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -12,21 +13,30 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::pieces::Pieces;
 use crate::transport::Stream;
 
-/// How many bytes of the body of a connection's first request were handed to the transport.
+/// How many bytes of the body of a connection's newest request were handed to the transport.
 ///
 /// What was not handed over certainly did not arrive; what was may have.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     body: AtomicU64,
+    /// Whether another request begins with the next byte.
+    anew: AtomicBool,
 }
 
 impl Sent {
     pub(super) fn body_bytes(&self) -> u64 {
         self.body.load(Ordering::SeqCst)
+    }
+
+    /// Counts from the next byte on; only while nothing is in flight.
+    fn begin(&self) {
+        self.body.store(0, Ordering::SeqCst);
+        self.anew.store(true, Ordering::SeqCst);
     }
 }
 
@@ -36,6 +46,8 @@ pub(super) struct Connection {
     sender: SendRequest<Pieces>,
     driver: JoinHandle<()>,
     sent: Arc<Sent>,
+    /// When its last answer had been read.
+    idle_since: Option<Instant>,
 }
 
 impl Connection {
@@ -49,7 +61,7 @@ impl Connection {
                 tracing::debug!(%error, "http connection ended");
             }
         });
-        Ok(Self { sender, driver, sent })
+        Ok(Self { sender, driver, sent, idle_since: None })
     }
 
     /// Whether another request can be sent; waits for the end of the exchange before.
@@ -63,7 +75,18 @@ impl Connection {
 
     pub(super) async fn send(&mut self, request: Request<Pieces>) -> Result<Response<Incoming>, hyper::Error> {
         self.sender.ready().await?;
+        self.sent.begin();
         self.sender.send_request(request).await
+    }
+
+    /// Notes that the last answer has been read.
+    pub(super) fn rest(&mut self) {
+        self.idle_since = Some(Instant::now());
+    }
+
+    /// How long nothing has been in flight.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.idle_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Closes the connection and tells how much of the body had left: the figure is final.
@@ -115,6 +138,9 @@ struct Counted {
 
 impl Counted {
     fn note(&mut self, bytes: &[u8]) {
+        if self.sent.anew.swap(false, Ordering::SeqCst) {
+            self.head = Head::default();
+        }
         let body = self.head.skip(bytes);
         self.sent.body.fetch_add(u64::try_from(body).unwrap_or(u64::MAX), Ordering::SeqCst);
     }

@@ -1,6 +1,6 @@
 //! The HTTP client of one server.
 //!
-//! Invariants: `POST /prompt` goes over a connection of its own and is never sent twice; only a GET on a connection that was idle is sent again, once;
+//! Invariants: `POST /prompt` goes over a connection with nothing in flight and is never sent twice; only a GET on a connection that was idle is sent again, once;
 //! every answer has a time limit and a length limit.
 //! Absent: what the answers mean for a run.
 
@@ -36,8 +36,10 @@ use pieces::Pieces;
 const GET_LIMIT: Duration = Duration::from_secs(30);
 /// How long `POST /prompt` may take: validation can be slow.
 const PROMPT_LIMIT: Duration = Duration::from_mins(2);
-/// How many idle connections are kept: polling, a download or two and a look-up.
-const MAX_IDLE: usize = 4;
+/// How many idle connections are kept: polling, a download or two, a look-up, and prompts that are posted side by side.
+const MAX_IDLE: usize = 8;
+/// How long after its last answer a connection may take a prompt: servers and proxies keep idle ones for five seconds and more.
+const FRESH: Duration = Duration::from_secs(1);
 /// How much of an unexpected answer is kept for people.
 const MAX_EXCERPT: usize = 4 * 1024;
 
@@ -105,14 +107,17 @@ impl Client {
         &self.transport
     }
 
-    /// Posts a prompt: once, over a new connection.
+    /// Posts a prompt: once, over a new connection or one that was in use a moment ago.
     ///
     /// # Errors
     /// If there was no answer; the error says whether the request may have arrived.
     pub async fn post_prompt(&self, body: Bytes) -> Result<Reply, PostError> {
         let what = "POST /prompt";
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let mut connection = self.connect().await.map_err(|error| PostError::NotSent(error.to_string()))?;
+        let mut connection = match self.take_fresh().await {
+            Some(connection) => connection,
+            None => self.connect().await.map_err(|error| PostError::NotSent(error.to_string()))?,
+        };
         let request = self.request(Method::POST, "/prompt", Some("application/json"), body);
         let exchange = async {
             let response = connection.send(request).await.map_err(|error| HttpError::broken(what, &error))?;
@@ -223,8 +228,23 @@ impl Client {
         }
     }
 
+    /// An idle connection that no server closes yet for being idle: one that closes while a prompt is on its way would leave it in doubt.
+    async fn take_fresh(&self) -> Option<Connection> {
+        loop {
+            let mut connection = {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let fresh = idle.iter().rposition(|connection| connection.idle_for() < FRESH)?;
+                idle.remove(fresh)
+            };
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
+    }
+
     /// Keeps a connection whose last answer was read to its end.
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, mut connection: Connection) {
+        connection.rest();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|connection| !connection.is_closed());
         if idle.len() < MAX_IDLE && !connection.is_closed() {

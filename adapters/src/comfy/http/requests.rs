@@ -1,5 +1,6 @@
 //! What the server can be asked, one function per question.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -63,6 +64,16 @@ impl Client {
         history::ending(&reply.text(), prompt).map_err(|error| HttpError::shape(what, &error))
     }
 
+    /// How the newest prompts in history ended, by their ids there; those that are not in it any more or not yet are missing.
+    ///
+    /// # Errors
+    /// If there is no usable answer.
+    pub async fn newest_endings(&self, most: usize) -> Result<BTreeMap<String, Ending>, HttpError> {
+        let what = "GET /history";
+        let reply = self.get(what, &format!("/history?max_items={most}")).await?.ok(what)?;
+        history::endings(&reply.text()).map_err(|error| HttpError::shape(what, &error))
+    }
+
     /// The id under which an old server keeps a run that ended: the newest entries are searched for our mark.
     ///
     /// # Errors
@@ -124,7 +135,7 @@ impl Client {
         }
         let what = "GET /object_info/{class}";
         let reply = self.get(what, &format!("/object_info/{}", percent(class))).await?.ok(what)?;
-        let classes: std::collections::BTreeMap<String, Class> = json(what, &reply)?;
+        let classes: BTreeMap<String, Class> = json(what, &reply)?;
         Ok(classes.get(class).map(|class| class.output_node))
     }
 

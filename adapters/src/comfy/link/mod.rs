@@ -67,7 +67,7 @@ pub struct Preview {
 /// What is known of the process at the other end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Peer {
-    /// How often it came up: what is cached of it is good for one time.
+    /// How often it came up or went down: what is cached of it is good for one time.
     pub(super) ups: u64,
     pub(super) version: Option<Version>,
 }

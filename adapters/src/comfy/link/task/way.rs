@@ -96,6 +96,8 @@ impl Task {
         self.opening = None;
         self.running = None;
         if self.reach != Reach::Down {
+            // What was known of it may be of another process when it is back.
+            self.peer.send_modify(|peer| peer.ups += 1);
             tracing::warn!(%error, "instance.down");
             self.reach = Reach::Down;
             self.tell(LinkChange::Down { why: error.to_string() });
