@@ -17,6 +17,7 @@ use crate::history::History;
 use crate::instances::{Board, Instances, InstancesParts};
 use crate::intake::{Durations, Intake, Rules};
 use crate::keeper::Keeper;
+use crate::known::KnownInstances;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
@@ -76,6 +77,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let vault = Arc::new(Vault::new(Arc::clone(&store)));
     let sink =
         Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.clone()));
+    let known = Arc::new(KnownInstances::default());
     let dispatcher = Dispatcher::new(DispatchDeps {
         connector: Arc::clone(&ground.connector),
         inputs: handle.inputs(),
@@ -83,6 +85,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         sink,
         rng: Arc::clone(&ground.rng),
         live: Arc::clone(&live),
+        known: Arc::clone(&known),
         tuning: ground.tuning,
         idle: IDLE_LINK,
     });
@@ -108,6 +111,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         offload: ground.offload,
         board: Arc::clone(&board),
         templates: Arc::clone(&templates),
+        known,
     };
     let (past, seen) = (Arc::clone(&store), Arc::clone(&live));
     let history = Arc::new(History { store: past, live: seen, clock: Arc::clone(&ground.clock), root: ground.root });

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::known::KnownInstances;
 use crate::live::Live;
 use crate::vault::Vault;
 
@@ -38,6 +39,7 @@ pub(crate) struct DispatchDeps {
     pub(crate) sink: Arc<dyn OutputSink>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) live: Arc<Live>,
+    pub(crate) known: Arc<KnownInstances>,
     pub(crate) tuning: Hot<Tuning>,
     /// How long a link is kept that no run needs.
     pub(crate) idle: Duration,
@@ -51,6 +53,8 @@ pub(crate) struct Dispatcher {
     tasks: TaskTracker,
     stop: CancellationToken,
     under_way: Arc<UnderWay>,
+    /// The engine's moves when it was last looked at.
+    seen: Option<u64>,
 }
 
 /// Everything for one instance.
@@ -73,11 +77,14 @@ impl Dispatcher {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         tasks.spawn(show(shown, Arc::clone(&deps.live), stop.clone()));
-        Self { deps, previews, hands: BTreeMap::new(), tasks, stop, under_way: Arc::default() }
+        Self { deps, previews, hands: BTreeMap::new(), tasks, stop, under_way: Arc::default(), seen: None }
     }
 
     /// Keeps every instance that has open runs at hand, and tells each link which runs to watch. Says whether links came or went.
     pub(crate) fn watch(&mut self, engine: &Engine) -> bool {
+        if self.seen.replace(engine.moves()) == Some(engine.moves()) {
+            return false;
+        }
         let mut changed = self.drop_moved(engine);
         let needed: BTreeSet<&InstanceId> = engine.runs().map(comfyd_engine::Run::instance).collect();
         for instance in needed.iter().filter_map(|id| engine.instance(id)) {
@@ -121,6 +128,7 @@ impl Dispatcher {
             let stays = engine.usable(id).is_some_and(|instance| instance.url() == hand.url);
             if !stays {
                 hand.stop.cancel();
+                self.deps.known.remove(id);
             }
             stays
         });
@@ -150,10 +158,18 @@ impl Dispatcher {
         let now = Instant::now();
         let idle = |hand: &Hand| hand.idle_since.is_some_and(|since| since + self.deps.idle <= now);
         let gone: Vec<InstanceId> = self.hands.iter().filter(|(_, hand)| idle(hand)).map(|(id, _)| id.clone()).collect();
+        for id in &gone {
+            self.deps.known.remove(id);
+        }
         for hand in gone.iter().filter_map(|id| self.hands.remove(id)) {
             hand.stop.cancel();
         }
         gone
+    }
+
+    /// Looks at the engine anew the next time: it is another one.
+    pub(crate) fn look_again(&mut self) {
+        self.seen = None;
     }
 
     fn take_up(&mut self, instance: &Instance) {
@@ -185,6 +201,7 @@ impl Dispatcher {
         });
         let fetches = Arc::new(Semaphore::new(FETCHES));
         let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop, open: 0, idle_since: None };
+        self.deps.known.insert(instance.id(), hand.executor.clone());
         self.hands.insert(instance.id().clone(), hand);
     }
 

@@ -16,6 +16,7 @@ mod history;
 pub mod instances;
 mod intake;
 mod keeper;
+mod known;
 pub mod live;
 mod logging;
 mod offload;

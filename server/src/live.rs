@@ -126,8 +126,8 @@ impl Live {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows runs as they are on disk now.
-    pub(crate) fn publish(&self, views: Vec<Arc<RunView>>, positions: BTreeMap<RunId, u32>) {
+    /// Shows runs as they are on disk now; without places in the queues, those are as before.
+    pub(crate) fn publish(&self, views: Vec<Arc<RunView>>, positions: Option<BTreeMap<RunId, u32>>) {
         let mut inner = self.write();
         for view in &views {
             let created = view.timing.queue_time.0;
@@ -141,7 +141,9 @@ impl Live {
                 inner.open.insert(view.run_id, open);
             }
         }
-        inner.positions = positions;
+        if let Some(positions) = positions {
+            inner.positions = positions;
+        }
         drop(inner);
         for view in views {
             // Nobody may be listening.

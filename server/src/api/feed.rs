@@ -15,7 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use comfyd_engine::{RunId, Status};
 use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -191,8 +191,7 @@ impl Follower {
             // Both receiving and sleeping lose nothing when the other wins.
             tokio::select! {
                 change = self.changes.recv() => match change {
-                    Ok(Change::Run(run)) => self.note(run),
-                    Ok(Change::Deleted(run)) => self.tell(run),
+                    Ok(change) => self.take(change),
                     Err(RecvError::Lagged(_)) => self.shared.forget(),
                     Err(RecvError::Closed) => return,
                 },
@@ -203,6 +202,33 @@ impl Follower {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes a change and those that wait behind it: a run that changed several times meanwhile is told once, as it is now.
+    fn take(&mut self, first: Change) {
+        let mut changed = BTreeSet::new();
+        let mut next = Some(first);
+        while let Some(change) = next {
+            match change {
+                Change::Run(run) => drop(changed.insert(run)),
+                Change::Deleted(run) => {
+                    changed.remove(&run);
+                    self.tell(run);
+                }
+            }
+            next = match self.changes.try_recv() {
+                Ok(change) => Some(change),
+                Err(TryRecvError::Lagged(_)) => {
+                    self.shared.forget();
+                    None
+                }
+                // The end of all changes is told by the next wait.
+                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+            };
+        }
+        for run in changed {
+            self.note(run);
         }
     }
 

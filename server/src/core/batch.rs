@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use comfyd_engine::journal::envelope::Body;
-use comfyd_engine::{Addressed, Fact, RunEvent, RunId, Seq, Step, StreamId, SyncClass};
+use comfyd_engine::{Addressed, Fact, Recorded, RunEvent, RunId, Seq, Sha256, Step, StreamId, SyncClass};
 use tokio::sync::oneshot;
 
 use super::message::{AskError, Granted};
@@ -14,13 +14,13 @@ type Reply = (oneshot::Sender<Result<Granted, AskError>>, Granted);
 /// Facts, commands and replies of one turn.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    facts: Vec<Fact>,
+    /// The facts as the store takes them.
     appends: Vec<Append>,
     /// The runs that changed.
     pub(crate) touched: Vec<RunId>,
     pub(crate) commands: Vec<Addressed>,
     pub(crate) replies: Vec<Reply>,
-    /// Bytes that travel in the log and that adapters will ask for.
-    pub(crate) blobs: Vec<(RunId, comfyd_engine::Sha256, Vec<u8>)>,
     needs_sync: bool,
     /// Whether something in it must be synced within a second.
     pub(crate) noteworthy: bool,
@@ -38,7 +38,7 @@ impl Batch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.replies.is_empty() && self.commands.is_empty()
+        self.facts.is_empty() && self.replies.is_empty() && self.commands.is_empty()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -46,7 +46,7 @@ impl Batch {
     }
 
     pub(crate) fn add(&mut self, step: Step) {
-        for fact in &step.facts {
+        for fact in step.facts {
             self.add_fact(fact);
         }
         // A command is an effect: its cause must be on disk.
@@ -54,73 +54,99 @@ impl Batch {
         self.commands.extend(step.commands);
     }
 
-    fn add_fact(&mut self, fact: &Fact) {
-        let vital = matches!(fact, Fact::Run(_, recorded) if is_vital(&recorded.event));
-        let (payload, class) = match fact {
-            Fact::Run(run, recorded) => {
-                if self.touched.last() != Some(run) {
-                    self.touched.push(*run);
-                }
-                if let RunEvent::BlobStored(blob) = &recorded.event {
-                    self.blobs.push((*run, blob.sha256.clone(), blob.bytes.clone()));
-                }
-                (recorded.event.encode(recorded.at), recorded.event.sync_class())
-            }
-            Fact::Instance(_, recorded) => {
-                self.of_instances = true;
-                (recorded.event.encode(recorded.at), recorded.event.sync_class())
-            }
-        };
-        match class {
+    fn add_fact(&mut self, fact: Fact) {
+        match sync_class(&fact) {
             SyncClass::Ack => self.needs_sync = true,
             SyncClass::Note => self.noteworthy = true,
             SyncClass::Tick => {}
         }
-        self.bytes += payload.len();
-        let stream = fact.stream();
-        let known = self.appends.iter().rposition(|append| append.stream == stream);
-        let place = known.unwrap_or_else(|| {
-            self.appends.push(Append { stream, expected: Seq(fact.seq().0 - 1), payloads: vec![], class: Class::Ordinary });
-            self.appends.len() - 1
-        });
-        let append = &mut self.appends[place];
-        append.payloads.push(payload);
-        // What comes with an acknowledgement or an ending must get through with it.
-        append.class = append.class.max(if vital { Class::MayUseReserve } else { spendable(class) });
+        match &fact {
+            Fact::Run(run, _) if self.touched.last() != Some(run) => self.touched.push(*run),
+            Fact::Run(..) => {}
+            Fact::Instance(..) => self.of_instances = true,
+        }
+        self.bytes += put(&mut self.appends, &fact);
+        self.facts.push(fact);
     }
 
     pub(crate) fn sync(&self) -> Sync {
         if self.needs_sync { Sync::Now } else { Sync::Lazy }
     }
 
-    pub(crate) fn appends(&self) -> Vec<Append> {
-        self.appends.clone()
+    /// Hands the facts to the store, once: [`without`](Self::without) makes them again.
+    pub(crate) fn take_appends(&mut self) -> Vec<Append> {
+        std::mem::take(&mut self.appends)
+    }
+
+    /// Bytes that travel in the log and that adapters will ask for.
+    pub(crate) fn take_blobs(&mut self) -> Vec<(RunId, Sha256, Vec<u8>)> {
+        let blob = |fact| match fact {
+            Fact::Run(run, Recorded { event: RunEvent::BlobStored(blob), .. }) => Some((run, blob.sha256, blob.bytes)),
+            Fact::Run(..) | Fact::Instance(..) => None,
+        };
+        std::mem::take(&mut self.facts).into_iter().filter_map(blob).collect()
     }
 
     /// The streams that it has facts for.
     pub(crate) fn streams(&self) -> BTreeSet<StreamId> {
-        self.appends.iter().map(|append| append.stream.clone()).collect()
+        self.facts.iter().map(Fact::stream).collect()
     }
 
-    /// Takes out everything that rests on one stream: its log did not take the facts.
+    /// Takes out everything that rests on one stream: its log did not take the facts. The others can be handed over again.
     pub(crate) fn without(&mut self, stream: &StreamId) -> Self {
         let is_run = |run: RunId| *stream == StreamId::Run(run);
-        Self {
-            appends: self.appends.extract_if(.., |append| append.stream == *stream).collect(),
+        let refused = Self {
+            facts: self.facts.extract_if(.., |fact| fact.stream() == *stream).collect(),
             touched: self.touched.extract_if(.., |run| is_run(*run)).collect(),
             commands: self.commands.extract_if(.., |command| is_run(command.run)).collect(),
             replies: self.replies.extract_if(.., |(_, granted)| granted.run.is_some_and(is_run)).collect(),
-            blobs: self.blobs.extract_if(.., |(run, ..)| is_run(*run)).collect(),
             ..Self::default()
+        };
+        self.appends.clear();
+        for fact in &self.facts {
+            put(&mut self.appends, fact);
         }
+        refused
     }
 }
 
-/// What is acknowledged goes beyond a log's limit.
-fn spendable(class: SyncClass) -> Class {
-    match class {
-        SyncClass::Ack => Class::Acknowledged,
-        SyncClass::Note | SyncClass::Tick => Class::Ordinary,
+fn sync_class(fact: &Fact) -> SyncClass {
+    match fact {
+        Fact::Run(_, recorded) => recorded.event.sync_class(),
+        Fact::Instance(_, recorded) => recorded.event.sync_class(),
+    }
+}
+
+/// Adds a fact to the appends, and tells its length.
+fn put(appends: &mut Vec<Append>, fact: &Fact) -> usize {
+    let payload = match fact {
+        Fact::Run(_, recorded) => recorded.event.encode(recorded.at),
+        Fact::Instance(_, recorded) => recorded.event.encode(recorded.at),
+    };
+    let bytes = payload.len();
+    let is_for = |append: &Append| match (&append.stream, fact) {
+        (StreamId::Run(run), Fact::Run(id, _)) => run == id,
+        (StreamId::Instance(instance), Fact::Instance(id, _)) => instance == id,
+        (StreamId::Run(_), Fact::Instance(..)) | (StreamId::Instance(_), Fact::Run(..)) => false,
+    };
+    let known = appends.iter().rposition(is_for);
+    let place = known.unwrap_or_else(|| {
+        let (stream, expected) = (fact.stream(), Seq(fact.seq().0 - 1));
+        appends.push(Append { stream, expected, payloads: vec![], class: Class::Ordinary });
+        appends.len() - 1
+    });
+    appends[place].payloads.push(payload);
+    // What comes with an acknowledgement or an ending must get through with it.
+    appends[place].class = appends[place].class.max(spendable(fact));
+    bytes
+}
+
+/// What a fact may spend: what is acknowledged goes beyond a log's limit, and so does what a run has to show; endings may take the reserve.
+fn spendable(fact: &Fact) -> Class {
+    match (fact, sync_class(fact)) {
+        (Fact::Run(_, recorded), _) if is_vital(&recorded.event) => Class::MayUseReserve,
+        (Fact::Run(_, Recorded { event: RunEvent::OutputsFound(_), .. }), _) | (_, SyncClass::Ack) => Class::Acknowledged,
+        (_, SyncClass::Note | SyncClass::Tick) => Class::Ordinary,
     }
 }
 
@@ -142,7 +168,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use comfyd_engine::{Completed, NodesProgressed, OutputSaved, Recorded, SavedFile, Timestamp};
+    use comfyd_engine::{Completed, NodesProgressed, OutputSaved, OutputsFound, SavedFile, Timestamp};
 
     use super::*;
     use crate::store::{AppendError, FileStore, Options, SimDisk};
@@ -165,9 +191,9 @@ mod tests {
     fn append(after: u64, events: Vec<RunEvent>) -> Append {
         let mut batch = Batch::new();
         for (seq, event) in (after + 1..).zip(events) {
-            batch.add_fact(&Fact::Run(run(), Recorded { seq: Seq(seq), at: Timestamp(1), event }));
+            batch.add_fact(Fact::Run(run(), Recorded { seq: Seq(seq), at: Timestamp(1), event }));
         }
-        batch.appends().pop().expect("one stream, one append")
+        batch.take_appends().pop().expect("one stream, one append")
     }
 
     #[test]
@@ -175,6 +201,7 @@ mod tests {
         let check = |events: Vec<RunEvent>, class| assert_eq!(append(0, events.clone()).class, class, "{events:?}");
         check(vec![progressed()], Class::Ordinary);
         check(vec![saved()], Class::Acknowledged);
+        check(vec![OutputsFound { outputs: vec![] }.into()], Class::Acknowledged);
         check(vec![Completed {}.into()], Class::MayUseReserve);
         check(vec![progressed(), saved(), progressed()], Class::Acknowledged);
         check(vec![saved(), Completed {}.into(), saved()], Class::MayUseReserve);

@@ -64,6 +64,8 @@ pub struct Core {
     /// Repairs that the runs' logs must tell.
     pub(super) repairs: Vec<(RunId, LogRepaired)>,
     pub(super) chronicle: Chronicle,
+    /// The engine's moves when the places in the queues were last told.
+    pub(super) positions_of: Option<u64>,
 }
 
 /// The rhythm of one run's snapshots.
@@ -102,7 +104,7 @@ impl Core {
         dispatcher.keep_blobs(blobs);
         let views: Vec<_> = engine.runs().map(|run| Arc::new(RunView::of(run))).collect();
         let chronicle = Chronicle::begin(&views);
-        live.publish(views, engine.queue_positions());
+        live.publish(views, Some(engine.queue_positions()));
         show(&board, &engine, &dispatcher);
         Self {
             engine,
@@ -124,6 +126,7 @@ impl Core {
             unread: BTreeSet::new(),
             repairs,
             chronicle,
+            positions_of: None,
         }
     }
 
@@ -234,7 +237,7 @@ impl Core {
         let aside =
             |store: &FileStore, stream: &StreamId| matches!(stream, StreamId::Instance(_)) && store.quarantined(stream).is_some();
         loop {
-            let mut appends = batch.appends();
+            let mut appends = batch.take_appends();
             appends.retain(|append| !aside(&self.store, &append.stream));
             if appends.is_empty() {
                 break;
@@ -258,8 +261,8 @@ impl Core {
                 },
             }
         }
-        self.dispatcher.keep_blobs(std::mem::take(&mut batch.blobs));
-        self.publish(&batch.touched, now);
+        self.dispatcher.keep_blobs(batch.take_blobs());
+        self.publish(std::mem::take(&mut batch.touched), now);
         if batch.of_instances {
             show(&self.board, &self.engine, &self.dispatcher);
         }
@@ -278,6 +281,9 @@ impl Core {
         let disk_full = matches!(error, AppendError::DiskFull(_));
         let refolded = recovery::refold(&self.store, &self.engine, &batch.streams()).await;
         self.engine = refolded.engine;
+        // It counts its moves anew.
+        self.positions_of = None;
+        self.dispatcher.look_again();
         self.unread.extend(refolded.unread);
         show(&self.board, &self.engine, &self.dispatcher);
         for (reply, _) in batch.replies {
@@ -299,7 +305,7 @@ impl Core {
         // A log that takes no writes takes none in a second either.
         let hopeless = matches!(error, AppendError::ReadOnly { .. } | AppendError::Stopped);
         self.catch_up_at = (!hopeless).then(|| now.plus_ms(self.catch_up_after_ms));
-        self.publish(&batch.touched, now);
+        self.publish(batch.touched, now);
     }
 
     /// What came in with a failed batch is lost: those runs are asked for as after a start.
@@ -346,8 +352,7 @@ impl Core {
         }
     }
 
-    fn publish(&mut self, touched: &[RunId], now: Timestamp) {
-        let mut runs: Vec<RunId> = touched.to_vec();
+    fn publish(&mut self, mut runs: Vec<RunId>, now: Timestamp) {
         runs.sort_unstable();
         runs.dedup();
         let views: Vec<Arc<RunView>> =
@@ -360,13 +365,21 @@ impl Core {
         }
         self.chronicle.tell(&views);
         self.changed.extend(runs);
-        self.live.publish(views, self.engine.queue_positions());
+        let moves = self.engine.moves();
+        // Most facts are of nodes and move nobody in a queue.
+        let positions = (self.positions_of != Some(moves)).then(|| self.engine.queue_positions());
+        self.positions_of = Some(moves);
+        self.live.publish(views, positions);
     }
 
     fn owe_snapshot(&mut self, view: &Arc<RunView>, now: Timestamp) {
         let every = self.config.snapshot_every_ms;
-        let snapshot =
-            self.snapshots.entry(view.run_id).or_insert_with(|| Snapshot { gate: Throttle::every_ms(every), owed: None });
+        let snapshot = self.snapshots.entry(view.run_id).or_insert_with(|| {
+            // The first one can wait as long as any other: many a run is over by then, and has one instead of two.
+            let mut gate = Throttle::every_ms(every);
+            gate.force(now);
+            Snapshot { gate, owed: None }
+        });
         if snapshot.gate.admit(now) {
             snapshot.owed = None;
             write_snapshot(&self.store, view);
@@ -379,7 +392,8 @@ impl Core {
     fn after_turn(&mut self) {
         for id in std::mem::take(&mut self.changed) {
             if let Some(run) = self.engine.retire(id) {
-                let view = RunView::of(&run);
+                // It was published with its last fact, unless that could not be written.
+                let view = self.live.view(id).filter(|view| view.seq == run.seq()).unwrap_or_else(|| Arc::new(RunView::of(&run)));
                 if self.snapshots.remove(&id).is_some_and(|snapshot| snapshot.owed.is_some()) {
                     write_snapshot(&self.store, &view);
                 }
@@ -431,6 +445,7 @@ impl Core {
     }
 }
 
-fn write_snapshot(store: &FileStore, view: &RunView) {
-    store.snapshot(&StreamId::Run(view.run_id), view.seq, crate::canonical::of(view));
+fn write_snapshot(store: &FileStore, view: &Arc<RunView>) {
+    let shown = Arc::clone(view);
+    store.snapshot_of(&StreamId::Run(view.run_id), view.seq, Box::new(move || crate::canonical::of(&shown)));
 }

@@ -18,6 +18,7 @@ use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
 use crate::instances::{Board, check_url};
+use crate::known::KnownInstances;
 use crate::offload::Offload;
 use crate::problem::Problem;
 use crate::store::Health;
@@ -64,6 +65,7 @@ pub(crate) struct Intake {
     pub(crate) offload: Offload,
     pub(crate) board: Arc<Board>,
     pub(crate) templates: Arc<Library>,
+    pub(crate) known: Arc<KnownInstances>,
 }
 
 /// A spec with the bytes that go into the log beside it.
@@ -95,7 +97,10 @@ impl Intake {
         let instance = self.instance(request.target.as_ref(), core).await?;
         let name = request.name.or(title).or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
         let (hash, blobs) = self.keep(graph.text().as_bytes()).await?;
-        let prompt = PromptSpec { graph: hash, nodes: self.weighed(graph.planned()), outputs: None, uploads };
+        // Without files to upload, a run whose output nodes are known goes straight to the instance.
+        let nodes = self.weighed(graph.planned());
+        let outputs = if uploads.is_empty() { self.known.outputs_of(&instance, &nodes) } else { None };
+        let prompt = PromptSpec { graph: hash, nodes, outputs, uploads };
         let spec = RunSpec {
             priority: request.priority,
             retry_of: request.retry_of,
@@ -249,8 +254,12 @@ impl Intake {
             return Ok(named);
         }
         let instance = address.instance_id();
+        let url = address.to_string();
+        if self.board.get(&instance).is_some_and(|known| known.instance.url() == url) {
+            return Ok(instance);
+        }
         let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
-        let input = Input::AddInstance { instance: instance.clone(), client, url: address.to_string() };
+        let input = Input::AddInstance { instance: instance.clone(), client, url };
         core.ask(input).await.map_err(Problem::from)?;
         Ok(instance)
     }

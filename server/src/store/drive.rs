@@ -3,16 +3,18 @@
 //! Invariants: one order of jobs; the queues are bounded; the lock of the data directory is held until both have ended.
 //! Absent: any difference in what is done.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use comfyd_engine::StreamId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::disk::LockGuard;
-use super::health::{Health, Shared};
-use super::journal::{Job, Journal, Work};
+use super::health::{Health, Shared, Wanted};
+use super::journal::{Carried, Job, Journal, Work};
 use super::scribe::Scribe;
 use super::types::OpenError;
 
@@ -34,6 +36,11 @@ pub(crate) enum Drive {
     /// Both on the caller's.
     Inline(Box<Mutex<(Journal, Scribe)>>),
 }
+
+/// How long the scribe holds work back: a snapshot is to be written within 100 ms of an ending.
+const HOLD: Duration = Duration::from_millis(25);
+/// How much it holds at most.
+const HOLD_BYTES: usize = 1 << 20;
 
 type Ticket = (Job, Option<OwnedSemaphorePermit>);
 
@@ -150,16 +157,69 @@ fn record(mut journal: Journal, jobs: &Receiver<Ticket>, work: &SyncSender<Work>
 /// The scribe's thread.
 fn write(mut scribe: Scribe, work: &Receiver<Work>, tick: Duration) {
     let mut last = Instant::now();
+    let mut held = Held::default();
     loop {
-        let wait = if scribe.is_waiting() { tick.saturating_sub(last.elapsed()) } else { tick * IDLE_TICKS };
-        match work.recv_timeout(wait) {
-            Ok(piece) => scribe.handle(piece),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return scribe.handle(Work::Tick),
+        let idle = if scribe.is_waiting() { tick.saturating_sub(last.elapsed()) } else { tick * IDLE_TICKS };
+        match work.recv_timeout(held.wait().unwrap_or(idle)) {
+            Ok(piece) => held.take(piece, &mut scribe),
+            Err(RecvTimeoutError::Timeout) => held.release(&mut scribe),
+            Err(RecvTimeoutError::Disconnected) => {
+                held.release(&mut scribe);
+                return scribe.handle(Work::Tick);
+            }
         }
         if last.elapsed() >= tick {
             last = Instant::now();
+            held.release(&mut scribe);
             scribe.handle(Work::Tick);
+        }
+    }
+}
+
+/// Work that is held back for a moment: a run of a few milliseconds then costs one write to its log and one snapshot.
+#[derive(Default)]
+struct Held {
+    records: Vec<Carried>,
+    bytes: usize,
+    snapshots: BTreeMap<StreamId, Wanted>,
+    since: Option<Instant>,
+}
+
+impl Held {
+    /// How long it may still be held.
+    fn wait(&self) -> Option<Duration> {
+        self.since.map(|since| HOLD.saturating_sub(since.elapsed()))
+    }
+
+    fn take(&mut self, piece: Work, scribe: &mut Scribe) {
+        match piece {
+            Work::Records(records) => {
+                self.bytes += records.iter().map(|record| record.payload.len()).sum::<usize>();
+                self.records.extend(records);
+                self.since.get_or_insert_with(Instant::now);
+            }
+            Work::Snapshots(snapshots) => {
+                self.snapshots.extend(snapshots);
+                self.since.get_or_insert_with(Instant::now);
+            }
+            // Everything else is about what came before it.
+            other @ (Work::Rotated(_) | Work::End { .. } | Work::Flush { .. } | Work::Tick) => {
+                self.release(scribe);
+                scribe.handle(other);
+            }
+        }
+        if self.bytes > HOLD_BYTES || self.wait().is_some_and(|wait| wait.is_zero()) {
+            self.release(scribe);
+        }
+    }
+
+    fn release(&mut self, scribe: &mut Scribe) {
+        let Self { records, snapshots, .. } = std::mem::take(self);
+        if !records.is_empty() {
+            scribe.handle(Work::Records(records));
+        }
+        if !snapshots.is_empty() {
+            scribe.handle(Work::Snapshots(snapshots));
         }
     }
 }

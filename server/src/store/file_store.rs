@@ -30,6 +30,9 @@ const MANY_GRAVES: usize = 256;
 /// Makes what the index keeps of a run out of its `state.json`.
 pub type Digest = fn(RunId, &str) -> Option<Vec<u8>>;
 
+/// Makes the text of a snapshot.
+pub type Text = Box<dyn FnOnce() -> String + Send>;
+
 /// Limits of a store.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -157,6 +160,11 @@ impl FileStore {
     /// Keeps a snapshot for writing: `json` is the canonical object of the view after record `seq`, which has been
     /// appended, without `log_len` and `chain`. A later one of the same stream replaces one that still waits.
     pub fn snapshot(&self, stream: &StreamId, seq: Seq, json: String) {
+        self.snapshot_of(stream, seq, Box::new(move || json));
+    }
+
+    /// The same for a text that is made only when it is written: one that is replaced before costs nothing.
+    pub fn snapshot_of(&self, stream: &StreamId, seq: Seq, json: Text) {
         if self.shared.want_snapshot(stream, Wanted { seq, json }) {
             // After the end there is nothing to write any more.
             let _ = self.drive.nudge(Job::Snapshots);

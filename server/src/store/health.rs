@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::blobs::Pins;
 use super::disk::Disk;
-use super::file_store::Options;
 use super::graves::Graves;
+use super::file_store::{Options, Text};
 use super::layout::Layout;
 
 /// How the store is.
@@ -32,10 +32,15 @@ pub enum Health {
 }
 
 /// A snapshot that waits to be written.
-#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) seq: Seq,
-    pub(crate) json: String,
+    pub(crate) json: Text,
+}
+
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wanted").field("seq", &self.seq).finish_non_exhaustive()
+    }
 }
 
 /// What the journal, the scribe and their callers share.

@@ -32,6 +32,25 @@ use reserve::Reserve;
 /// Failures in a row after which nothing is written any more.
 const MAX_STRIKES: u32 = 3;
 
+/// The entries of one batch, in one piece of memory.
+#[derive(Default)]
+struct Entries {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Entries {
+    fn push(&mut self, entry: &Entry<'_>) {
+        entry.encode_into(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+    }
+}
+
 /// The writer of the journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -177,13 +196,13 @@ impl Journal {
         if self.log.as_ref().is_some_and(|log| log.len() >= self.shared.options.rotate_at) {
             self.rotate(out);
         }
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         let mut carried = Vec::new();
         for append in batch {
             let mut seq = append.expected;
             for payload in append.payloads {
                 seq = seq.next();
-                entries.push(Entry { stream: append.stream.clone(), seq, payload: &payload }.encode());
+                entries.push(&Entry { stream: append.stream.clone(), seq, payload: &payload });
                 carried.push(Carried { stream: append.stream.clone(), seq, payload });
             }
         }
@@ -256,14 +275,14 @@ impl Journal {
         Ok(tips)
     }
 
-    fn write(&mut self, entries: &[Vec<u8>], sync: Sync, spend: bool, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+    fn write(&mut self, entries: &Entries, sync: Sync, spend: bool, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
         self.check_name()?;
         if self.log()?.is_poisoned() {
             self.rebuild(out).map_err(AppendError::NotWritten)?;
         }
-        let mut result = self.log()?.append(entries.iter().map(Vec::as_slice), sync);
+        let mut result = self.log()?.append(entries.iter(), sync);
         if matches!(result, Err(Failure::Full(_))) && spend && self.reserve.release(&self.shared) {
-            result = self.log()?.append(entries.iter().map(Vec::as_slice), sync);
+            result = self.log()?.append(entries.iter(), sync);
         }
         match result {
             Ok(()) => Ok(()),

@@ -30,7 +30,7 @@ pub use blobs::BlobError;
 pub use crash_point::crash_point;
 pub(crate) use disk::put_synced as put_whole;
 pub use disk::{Disk, DiskFile, Fault, LockGuard, RealDisk, Replace, SimDisk};
-pub use file_store::{Digest, FileStore, Options};
+pub use file_store::{Digest, FileStore, Options, Text};
 pub use health::Health;
 pub use index::Over;
 pub use recover::{JournalVerdict, Recovered, RecoveredStream, StreamVerdict};

@@ -98,7 +98,7 @@ impl Scribe {
             }
             Work::Snapshots(wanted) => {
                 for (stream, wanted) in wanted {
-                    self.snapshot(&stream, &wanted);
+                    self.snapshot(&stream, wanted);
                 }
             }
             Work::Rotated(path) => {
@@ -218,7 +218,7 @@ impl Scribe {
     }
 
     /// Writes one snapshot, if its place in the log is still known.
-    fn snapshot(&mut self, stream: &StreamId, wanted: &Wanted) {
+    fn snapshot(&mut self, stream: &StreamId, wanted: Wanted) {
         let head = match self.trails.head(stream, wanted.seq) {
             Ok(Some(head)) => head,
             // A later record is in the log, so a later snapshot is on its way.
@@ -226,7 +226,7 @@ impl Scribe {
             Err(error) => return self.complain(stream, &error, "snapshot not written"),
         };
         let path = self.shared.layout.state(stream);
-        let written = seal(&wanted.json, &head)
+        let written = seal(&(wanted.json)(), &head)
             .map_err(io::Error::other)
             .and_then(|text| put_unsynced(&*self.shared.disk, &path, text.as_bytes()));
         match written {
