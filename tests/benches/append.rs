@@ -72,7 +72,9 @@ fn group_commit(path: &Path) -> Sender<Job> {
             file.write_all(&bytes).expect("room");
             file.sync_data().expect("synced");
             // Whoever asked waits for it.
-            answers.into_iter().for_each(|answer| drop(answer.send(())));
+            for answer in answers {
+                let _ = answer.send(());
+            }
         }
     });
     jobs

@@ -10,7 +10,7 @@ use comfyd_adapters::comfy::parse;
 use comfyd_adapters::env::SystemRng;
 use comfyd_adapters::transport::{Stream, Transport};
 use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, small_run};
-use comfyd_engine::{ComfyEvent, Input, Limits, PromptId, Request, Workload};
+use comfyd_engine::{ClientId, ComfyEvent, Input, Limits, PromptId, Request, Workload};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use futures_util::future::BoxFuture;
@@ -155,7 +155,7 @@ async fn connected() -> (DuplexStream, mpsc::Receiver<Input>, Rig, CancellationT
     let stop = CancellationToken::new();
     let config = LinkConfig {
         poll: Duration::from_hours(1),
-        ..LinkConfig::new(instance_id("gpu-a"), "bench".into(), Client::new(Arc::new(Canned(opened))))
+        ..LinkConfig::new(instance_id("gpu-a"), ClientId("bench".into()), Client::new(Arc::new(Canned(opened))))
     };
     let rng = Arc::new(SystemRng::default());
     Link::spawn(config, LinkDeps { inputs, watched: watching, previews, rng, shutdown: stop.clone() });

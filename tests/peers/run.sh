@@ -28,8 +28,8 @@ comfy=$(free) comfyd=$(free) proxy=$(free)
 export COMFYD_TOKEN=0123456789abcdef0123456789abcdef
 target/release/fakecomfy --port "$comfy" --history-delay-ms 0 >"$dir/comfyui.log" 2>&1 & pids+=($!)
 answers "$comfy" /system_stats
-target/release/comfyd serve --data-dir "$dir/data" --listen "127.0.0.1:$comfyd" --url "http://127.0.0.1:$comfy" \
-  --max-concurrent 64 --submitted-ahead 64 >"$dir/comfyd.log" 2>&1 & pids+=($!)
+COMFYD_COMFYUI_WORKFLOW__MAX_CONCURRENT_WORKFLOWS=64 COMFYD_LIMITS__SUBMITTED_AHEAD=64 \
+  target/release/comfyd serve --data-dir "$dir/data" --listen "127.0.0.1:$comfyd" --url "http://127.0.0.1:$comfy" >"$dir/comfyd.log" 2>&1 & pids+=($!)
 answers "$comfyd" /readyz
 "$venv/bin/comfy-api-proxy" run --comfyui "http://127.0.0.1:$comfy" --port "$proxy" >"$dir/proxy.log" 2>&1 & pids+=($!)
 answers "$proxy" /api/v2/health

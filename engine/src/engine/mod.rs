@@ -6,6 +6,7 @@ mod capacity;
 mod decide;
 mod handle;
 mod instances;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +14,11 @@ use crate::command::{Addressed, Outbox};
 use crate::event::{InstanceEvent, Recorded, RunEvent};
 use crate::id::{InstanceId, PromptId, RunId, Seq, StreamId};
 use crate::instance::Instance;
-use crate::run::{Phase, Run, Staging, Surroundings, Unexpected};
+use crate::run::{Run, Surroundings, Unexpected};
 use crate::time::Timestamp;
 
 pub use handle::Step;
+use standing::{Moves, Standing, holds_slot};
 
 /// The limits that the engine keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,45 +126,6 @@ pub struct Engine {
     /// The latest time that was told, so that time never goes back.
     last: Timestamp,
     moves: Moves,
-}
-
-/// How often runs or instances took another place: no state, so any two are equal.
-#[derive(Clone, Copy, Debug, Default)]
-struct Moves(u64);
-
-impl PartialEq for Moves {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
-}
-
-/// The places that a run takes beside others, judged from its phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is the membership in one index")]
-struct Standing {
-    /// It waits for a slot.
-    waits: bool,
-    /// It holds one and can be posted.
-    staged: bool,
-    /// The instance may have it, or is about to.
-    routed: bool,
-    /// The instance runs it.
-    running: bool,
-    /// Its fate must be watched.
-    watched: bool,
-}
-
-impl Standing {
-    fn of(run: &Run) -> Self {
-        let phase = run.phase();
-        Self {
-            waits: matches!(phase, Phase::Waiting { .. }),
-            staged: *phase == Phase::Staging { progress: Staging::Ready },
-            routed: holds_slot(phase) || matches!(phase, Phase::InDoubt { .. }),
-            running: *phase == Phase::Running,
-            watched: run.is_watched(),
-        }
-    }
 }
 
 impl Engine {
@@ -283,29 +246,26 @@ impl Engine {
     pub fn apply(&mut self, fact: &Fact, outbox: &mut Outbox) -> Result<(), Unexpected> {
         match fact {
             Fact::Run(id, recorded) => {
-                match self.runs.get_mut(id) {
-                    Some(run) => {
-                        let before = Standing::of(run);
-                        let route = renames(&recorded.event).then(|| (run.instance().clone(), run.prompt_id().clone()));
-                        run.apply(recorded, outbox)?;
-                        let after = Standing::of(run);
-                        if before.running && !after.running {
-                            self.left.insert(run.instance().clone(), recorded.at);
-                        }
-                        if let Some((instance, prompt)) = &route {
-                            self.unroute(instance, prompt, *id);
-                        }
-                        // Most facts are of nodes and move no run.
-                        if before != after || route.is_some() {
-                            self.index(*id, before);
-                        } else if matches!(recorded.event, RunEvent::QueueMoved(_)) {
-                            self.moves.0 += 1;
-                        }
+                if let Some(run) = self.runs.get_mut(id) {
+                    let before = Standing::of(run);
+                    let route = renames(&recorded.event).then(|| (run.instance().clone(), run.prompt_id().clone()));
+                    run.apply(recorded, outbox)?;
+                    let after = Standing::of(run);
+                    if before.running && !after.running {
+                        self.left.insert(run.instance().clone(), recorded.at);
                     }
-                    None => {
-                        self.runs.insert(*id, Run::created(*id, recorded)?);
-                        self.index(*id, Standing::default());
+                    if let Some((instance, prompt)) = &route {
+                        self.unroute(instance, prompt, *id);
                     }
+                    // Most facts are of nodes and move no run.
+                    if before != after || route.is_some() {
+                        self.index(*id, before);
+                    } else if matches!(recorded.event, RunEvent::QueueMoved(_)) {
+                        self.moves.0 += 1;
+                    }
+                } else {
+                    self.runs.insert(*id, Run::created(*id, recorded)?);
+                    self.index(*id, Standing::default());
                 }
                 self.last = self.last.max(recorded.at);
             }
@@ -321,38 +281,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Brings routes and slots up to a run's state; `before` is what they show.
-    fn index(&mut self, id: RunId, before: Standing) {
-        let Some(run) = self.runs.get(&id) else { return };
-        let after = Standing::of(run);
-        self.moves.0 += 1;
-        enter(&mut self.waiting, id, after.waits);
-        enter(&mut self.staged, id, after.staged);
-        let (instance, prompt) = (run.instance().clone(), run.prompt_id().clone());
-        if before.routed != after.routed {
-            enter_of(&mut self.busy, &instance, id, after.routed);
-        }
-        if before.running != after.running {
-            enter_of(&mut self.running, &instance, id, after.running);
-        }
-        if after.routed {
-            // A server that gives two runs one id takes no frames from the one that had it first.
-            self.prompts.entry(instance).or_default().entry(prompt).or_insert(id);
-        } else {
-            self.unroute(&instance, &prompt, id);
-        }
-    }
-
-    fn unroute(&mut self, instance: &InstanceId, prompt: &PromptId, id: RunId) {
-        let Some(prompts) = self.prompts.get_mut(instance) else { return };
-        if prompts.get(prompt) == Some(&id) {
-            prompts.remove(prompt);
-        }
-        if prompts.is_empty() {
-            self.prompts.remove(instance);
-        }
-    }
-
     fn around<'a>(&'a self, now: Timestamp, run: &Run) -> Surroundings<'a> {
         let instance = self.instances.get(run.instance());
         let online = instance.is_some_and(Instance::is_online);
@@ -366,40 +294,7 @@ impl Engine {
     }
 }
 
-fn enter(index: &mut BTreeSet<RunId>, id: RunId, is_in: bool) {
-    if is_in {
-        index.insert(id);
-    } else {
-        index.remove(&id);
-    }
-}
-
-/// The same by instance; one without runs has no entry.
-fn enter_of(index: &mut BTreeMap<InstanceId, BTreeSet<RunId>>, instance: &InstanceId, id: RunId, is_in: bool) {
-    if is_in {
-        index.entry(instance.clone()).or_default().insert(id);
-    } else if let Some(runs) = index.get_mut(instance) {
-        runs.remove(&id);
-        if runs.is_empty() {
-            index.remove(instance);
-        }
-    }
-}
-
 /// Whether the instance may know the prompt under another id from here on.
 fn renames(event: &RunEvent) -> bool {
     matches!(event, RunEvent::SubmitIntended(_) | RunEvent::Submitted(_))
-}
-
-/// Whether a run in this phase takes part of the capacity.
-fn holds_slot(phase: &Phase) -> bool {
-    match phase {
-        Phase::Staging { .. } | Phase::Submitting | Phase::Pending { .. } | Phase::Running => true,
-        Phase::Waiting { .. }
-        | Phase::InDoubt { .. }
-        | Phase::Collecting
-        | Phase::Completed
-        | Phase::Failed
-        | Phase::Cancelled => false,
-    }
 }

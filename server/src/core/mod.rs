@@ -7,6 +7,7 @@ mod batch;
 mod instances;
 mod message;
 mod recovery;
+mod snapshots;
 mod task;
 
 pub use message::{AskError, CoreHandle, Granted};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use comfyd_adapters::env::Clock;
-use comfyd_engine::{Engine, Input, Limits, LogRepaired, RunId, RunView, Seq, StreamId, Throttle, Timestamp};
+use comfyd_engine::{Engine, Input, Limits, LogRepaired, RunId, RunView, Seq, StreamId, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use super::batch::Batch;
 use super::instances::show;
 use super::message::{AskError, Granted, Inbox, Message, run_of};
 use super::recovery::{self, RecoverError, RecoveredCore};
+use super::snapshots::{Snapshot, write_snapshot};
 use crate::app::Readiness;
 use crate::chronicle::Chronicle;
 use crate::dispatch::Dispatcher;
@@ -66,13 +67,6 @@ pub struct Core {
     pub(super) chronicle: Chronicle,
     /// The engine's moves when the places in the queues were last told.
     pub(super) positions_of: Option<u64>,
-}
-
-/// The rhythm of one run's snapshots.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    gate: Throttle,
-    owed: Option<Arc<RunView>>,
 }
 
 /// How many messages one turn takes (reliability.md 4).
@@ -170,7 +164,7 @@ impl Core {
 
     fn sleep_for(&self) -> Duration {
         let now = self.clock.now();
-        let owed = self.snapshots.values().filter_map(|snapshot| snapshot.gate.due()).min();
+        let owed = self.snapshots.values().filter_map(Snapshot::due).min();
         let sync = self.unsynced_since.map(|since| since.plus_ms(self.config.sync_within_ms));
         let next = [self.engine.next_deadline(), owed, sync, self.catch_up_at].into_iter().flatten().min();
         // A deadline that is due at once is asked for in a millisecond, so that other messages get their turn.
@@ -372,29 +366,13 @@ impl Core {
         self.live.publish(views, positions);
     }
 
-    fn owe_snapshot(&mut self, view: &Arc<RunView>, now: Timestamp) {
-        let every = self.config.snapshot_every_ms;
-        let snapshot = self.snapshots.entry(view.run_id).or_insert_with(|| {
-            // The first one can wait as long as any other: many a run is over by then, and has one instead of two.
-            let mut gate = Throttle::every_ms(every);
-            gate.force(now);
-            Snapshot { gate, owed: None }
-        });
-        if snapshot.gate.admit(now) {
-            snapshot.owed = None;
-            write_snapshot(&self.store, view);
-        } else {
-            snapshot.owed = Some(Arc::clone(view));
-        }
-    }
-
     /// Retires what is over, watches what the instances have.
     fn after_turn(&mut self) {
         for id in std::mem::take(&mut self.changed) {
             if let Some(run) = self.engine.retire(id) {
                 // It was published with its last fact, unless that could not be written.
                 let view = self.live.view(id).filter(|view| view.seq == run.seq()).unwrap_or_else(|| Arc::new(RunView::of(&run)));
-                if self.snapshots.remove(&id).is_some_and(|snapshot| snapshot.owed.is_some()) {
+                if self.snapshots.remove(&id).is_some_and(|snapshot| snapshot.is_owed()) {
                     write_snapshot(&self.store, &view);
                 }
                 self.durations.learn(&view);
@@ -411,14 +389,7 @@ impl Core {
     /// Does what time asks for: owed snapshots, and the sync of notes.
     async fn keep_up(&mut self) {
         let now = self.clock.now();
-        for snapshot in self.snapshots.values_mut() {
-            if snapshot.gate.due().is_some_and(|at| at <= now)
-                && let Some(view) = snapshot.owed.take()
-            {
-                snapshot.gate.force(now);
-                write_snapshot(&self.store, &view);
-            }
-        }
+        self.write_owed_snapshots(now);
         if self.catch_up_at.is_some_and(|at| at <= now) {
             self.catch_up().await;
         }
@@ -434,8 +405,7 @@ impl Core {
 
     async fn finish(mut self) {
         self.inbox.asks.close();
-        let owed = std::mem::take(&mut self.snapshots);
-        for view in owed.into_values().filter_map(|snapshot| snapshot.owed) {
+        for view in std::mem::take(&mut self.snapshots).into_values().filter_map(Snapshot::into_owed) {
             write_snapshot(&self.store, &view);
         }
         self.dispatcher.stop().await;
@@ -443,9 +413,4 @@ impl Core {
             tracing::error!(%error, "last sync failed");
         }
     }
-}
-
-fn write_snapshot(store: &FileStore, view: &Arc<RunView>) {
-    let shown = Arc::clone(view);
-    store.snapshot_of(&StreamId::Run(view.run_id), view.seq, Box::new(move || crate::canonical::of(&shown)));
 }

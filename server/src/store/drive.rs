@@ -203,7 +203,7 @@ impl Held {
                 self.since.get_or_insert_with(Instant::now);
             }
             // Everything else is about what came before it.
-            other @ (Work::Rotated(_) | Work::End { .. } | Work::Flush { .. } | Work::Tick) => {
+            other @ (Work::Rotated(_) | Work::End { .. } | Work::Flush { .. } | Work::Remove { .. } | Work::Tick) => {
                 self.release(scribe);
                 scribe.handle(other);
             }

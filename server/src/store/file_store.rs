@@ -21,7 +21,7 @@ use super::journal::{Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
 use super::recover::{self, Found, Recovered};
 use super::scribe::Scribe;
-use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync};
+use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync, Text};
 use super::{attempts, guard, snapshot};
 
 /// The journal goes on in a new file for the sake of so many removed runs.
@@ -29,9 +29,6 @@ const MANY_GRAVES: usize = 256;
 
 /// Makes what the index keeps of a run out of its `state.json`.
 pub type Digest = fn(RunId, &str) -> Option<Vec<u8>>;
-
-/// Makes the text of a snapshot.
-pub type Text = Box<dyn FnOnce() -> String + Send>;
 
 /// Limits of a store.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use tokio::sync::watch;
 
 use super::blobs::Pins;
 use super::disk::Disk;
+use super::file_store::Options;
 use super::graves::Graves;
-use super::file_store::{Options, Text};
 use super::layout::Layout;
+use super::types::Text;
 
 /// How the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]

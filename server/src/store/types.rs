@@ -207,3 +207,6 @@ pub enum OpenError {
     #[error("start a thread of the store")]
     Thread(#[source] io::Error),
 }
+
+/// Makes the text of a snapshot.
+pub type Text = Box<dyn FnOnce() -> String + Send>;

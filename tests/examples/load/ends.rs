@@ -23,10 +23,11 @@ impl Ends {
     /// Somebody's work ended.
     pub(crate) fn told(&self, id: &str) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match inner.waiting.remove(id) {
+        if let Some(waiter) = inner.waiting.remove(id) {
             // It may have given up.
-            Some(waiter) => drop(waiter.send(())),
-            None => drop(inner.early.insert(id.to_owned())),
+            let _ = waiter.send(());
+        } else {
+            inner.early.insert(id.to_owned());
         }
     }
 
