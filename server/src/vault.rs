@@ -14,7 +14,14 @@ use crate::store::FileStore;
 /// Blobs of open runs.
 pub(crate) struct Vault {
     store: Arc<FileStore>,
-    kept: Mutex<BTreeMap<Sha256, Kept>>,
+    kept: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    blobs: BTreeMap<Sha256, Kept>,
+    /// What each run needs.
+    needs: BTreeMap<RunId, BTreeSet<Sha256>>,
 }
 
 #[derive(Default)]
@@ -28,31 +35,36 @@ impl Vault {
         Self { store, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<Sha256, Kept>> {
-        // Every statement leaves the map whole, so a panic elsewhere does not spoil it.
+    fn kept(&self) -> MutexGuard<'_, Shelf> {
+        // Every statement leaves the maps whole, so a panic elsewhere does not spoil them.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps bytes that are in a run's log, for as long as the run is open.
     pub(crate) fn keep(&self, run: RunId, hash: Sha256, bytes: Bytes) {
         let mut kept = self.kept();
-        let entry = kept.entry(hash).or_default();
+        kept.needs.entry(run).or_default().insert(hash.clone());
+        let entry = kept.blobs.entry(hash).or_default();
         entry.bytes = bytes;
         entry.runs.insert(run);
     }
 
     /// Drops what only this run needed.
     pub(crate) fn forget(&self, run: RunId) {
-        self.kept().retain(|_, kept| {
-            kept.runs.remove(&run);
-            !kept.runs.is_empty()
-        });
+        let mut kept = self.kept();
+        for hash in kept.needs.remove(&run).unwrap_or_default() {
+            let Some(blob) = kept.blobs.get_mut(&hash) else { continue };
+            blob.runs.remove(&run);
+            if blob.runs.is_empty() {
+                kept.blobs.remove(&hash);
+            }
+        }
     }
 }
 
 impl Blobs for Vault {
     fn get(&self, hash: &Sha256) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
-        let kept = self.kept().get(hash).map(|kept| kept.bytes.clone());
+        let kept = self.kept().blobs.get(hash).map(|kept| kept.bytes.clone());
         let hash = hash.clone();
         Box::pin(async move {
             match kept {

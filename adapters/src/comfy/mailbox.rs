@@ -78,6 +78,19 @@ impl Bar {
         nodes.len() != self.states.len() || !nodes.iter().zip(&self.states).all(same)
     }
 
+    /// Remembers what is news. Most of it is known: nodes stay in their order, and one of them has changed.
+    fn note_states(&mut self, nodes: &[NodeReport]) {
+        self.states.truncate(nodes.len());
+        for (state, report) in self.states.iter_mut().zip(nodes) {
+            if state.0 != report.node {
+                state.0 = report.node.clone();
+            }
+            state.1 = report.finished;
+        }
+        let known = self.states.len();
+        self.states.extend(nodes[known..].iter().map(|report| (report.node.clone(), report.finished)));
+    }
+
     fn is_empty(&self) -> bool {
         self.whole.is_none() && self.single.is_empty()
     }
@@ -231,7 +244,7 @@ impl Mailbox {
             bar.whole = Some(nodes);
             return Ok(());
         }
-        bar.states = nodes.iter().map(|report| (report.node.clone(), report.finished)).collect();
+        bar.note_states(&nodes);
         // The new state holds all figures of those before it.
         bar.whole = None;
         bar.single.clear();
