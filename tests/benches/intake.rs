@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use comfyd_adapters::comfy::http::Client;
 use comfyd_adapters::comfy::link::{Link, LinkConfig, LinkDeps};
@@ -153,10 +152,7 @@ async fn connected() -> (DuplexStream, mpsc::Receiver<Input>, Rig, CancellationT
     std::mem::forget(watched);
     let (previews, _) = mpsc::channel(1);
     let stop = CancellationToken::new();
-    let config = LinkConfig {
-        poll: Duration::from_hours(1),
-        ..LinkConfig::new(instance_id("gpu-a"), ClientId("bench".into()), Client::new(Arc::new(Canned(opened))))
-    };
+    let config = LinkConfig::new(instance_id("gpu-a"), ClientId("bench".into()), Client::new(Arc::new(Canned(opened))));
     let rng = Arc::new(SystemRng::default());
     Link::spawn(config, LinkDeps { inputs, watched: watching, previews, rng, shutdown: stop.clone() });
     let socket = sockets.recv().await.expect("the link opens a socket");
