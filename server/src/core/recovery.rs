@@ -6,7 +6,7 @@ use std::sync::Arc;
 use comfyd_engine::journal::envelope;
 use comfyd_engine::{
     Engine, Fact, Instance, InstanceEvent, InstanceId, Limits, LogRepaired, Outbox, Recorded, Run, RunEvent, RunId, RunView, Seq,
-    Sha256, StreamId,
+    Sha256, StreamId, Workload,
 };
 
 use crate::history::Folded;
@@ -102,6 +102,15 @@ async fn recover_run(
     if let Err(error) = store.end_replay(&found.stream).await {
         tracing::warn!(run = %id, %error, "replay attempt not cleared");
     }
+    if let (Ok(folded), None) = (&folded, &quarantined)
+        && found.verdict == StreamVerdict::Ok
+        && folded.damaged.is_none()
+        && is_half_made(store, folded).await
+    {
+        // Its first record alone was kept of a write that power cut short: nobody was told of this run, and whoever asked for it asks again.
+        tracing::warn!(run = %id, "run.half_made");
+        return Ok(());
+    }
     if let (Ok(folded), None, false) = (&folded, &quarantined, current)
         && folded.damaged.is_none()
     {
@@ -125,6 +134,12 @@ async fn recover_run(
         }
     }
     Ok(())
+}
+
+/// Whether a run lacks its workflow: that is written with its first record, or as a file before, and synced before anybody is told.
+async fn is_half_made(store: &FileStore, folded: &Folded) -> bool {
+    let Workload::Prompt(prompt) = &folded.run.spec().workload;
+    folded.run.seq() == Seq(1) && folded.blobs.is_empty() && matches!(store.get_blob(&prompt.graph).await, Ok(None))
 }
 
 /// What the snapshot of a damaged run tells: no less than what was seen of it once.
