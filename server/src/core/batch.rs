@@ -127,7 +127,7 @@ fn put(appends: &mut Vec<Append>, fact: &Fact) -> usize {
     let is_for = |append: &Append| match (&append.stream, fact) {
         (StreamId::Run(run), Fact::Run(id, _)) => run == id,
         (StreamId::Instance(instance), Fact::Instance(id, _)) => instance == id,
-        (StreamId::Run(_), Fact::Instance(..)) | (StreamId::Instance(_), Fact::Run(..)) => false,
+        (StreamId::Run(_), Fact::Instance(..)) | (StreamId::Instance(_), Fact::Run(..)) | (StreamId::Setup(_), _) => false,
     };
     let known = appends.iter().rposition(is_for);
     let place = known.unwrap_or_else(|| {
