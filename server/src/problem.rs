@@ -21,12 +21,16 @@ pub struct Problem {
     /// Everything else that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
+    /// The request that met it, as in the `x-request-id` of the answer and in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub request_id: Option<Box<str>>,
 }
 
 impl Problem {
     /// A problem of this status and code.
     pub fn new(status: u16, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), message: message.into(), hint: hint.into(), details: None }
+        Self { status, code: code.to_owned(), message: message.into(), hint: hint.into(), details: None, request_id: None }
     }
 
     /// Something in the request is wrong.

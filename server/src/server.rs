@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Bounds, Secret, Security};
+use crate::api::{self, Bounds, Names, Secret, Security};
 use crate::app::{App, RetentionRules};
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
@@ -50,6 +50,10 @@ pub struct ServeOptions {
     pub url_hosts: Option<Vec<String>>,
     /// More `Host` values to answer to.
     pub allowed_hosts: Vec<String>,
+    /// The address behind a proxy that speaks TLS: `https://name[:port]`.
+    pub public_url: Option<String>,
+    /// Origins whose pages may ask with the token.
+    pub cors_origins: Vec<String>,
     /// Folders whose files may be read; by default the user's home while listening on loopback, else none.
     pub input_roots: Option<Vec<PathBuf>>,
     /// Folders that copies of outputs may go to, with the same default.
@@ -85,6 +89,8 @@ impl ServeOptions {
             instances: None,
             url_hosts: Some(vec![]),
             allowed_hosts: vec![],
+            public_url: None,
+            cors_origins: vec![],
             input_roots: None,
             output_roots: None,
             template_dirs: None,
@@ -257,7 +263,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     write_private(&server_json, about.to_string().as_bytes())
         .map_err(|source| StartError::Write { path: server_json.clone(), source })?;
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
-    let security = Security { token: Secret::new(token.clone()), allowed_hosts: options.allowed_hosts, port: addr.port() };
+    let names =
+        Names { allowed_hosts: options.allowed_hosts, public_url: options.public_url, cors_origins: options.cors_origins };
+    let security = Security::fixed(Secret::new(token.clone()), addr.port(), names);
     let router = api::router_within(assembled.app.clone(), security, options.bounds);
     let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
     let (work, gone) = (tokio::spawn(assembled.core.run(core_stop.clone())), stop.clone());

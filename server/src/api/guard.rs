@@ -14,8 +14,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use comfyd_engine::Timestamp;
+use tokio::sync::watch;
 
-use super::host::Hosts;
+use super::cors;
+use super::host::Names;
 use super::limits::WrongTokens;
 use super::routes::{Access, Ctx, access_of};
 use super::secret::Secret;
@@ -27,10 +29,17 @@ use crate::problem::Problem;
 pub struct Security {
     /// The token.
     pub token: Secret,
-    /// Names to answer to beside the loopback ones: `name` or `name:port`.
-    pub allowed_hosts: Vec<String>,
     /// The port that is listened on; it names the cookie.
     pub port: u16,
+    /// The names to answer to; they count as they are when a request comes.
+    pub names: watch::Receiver<Names>,
+}
+
+impl Security {
+    /// With names that never change.
+    pub fn fixed(token: Secret, port: u16, names: Names) -> Self {
+        Self { token, port, names: watch::channel(names).1 }
+    }
 }
 
 /// The policy of the page: everything from here, no inline code, in no frame.
@@ -42,7 +51,7 @@ const OWN_HEADER: HeaderName = HeaderName::from_static("x-comfyd");
 /// What the layer knows.
 pub(super) struct Guard {
     token: Secret,
-    hosts: Hosts,
+    names: watch::Receiver<Names>,
     sessions: Sessions,
     wrong: WrongTokens,
 }
@@ -50,40 +59,34 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(security: Security) -> Self {
         let sessions = Sessions::new(&security.token, security.port);
-        Self { token: security.token, hosts: Hosts::new(security.allowed_hosts), sessions, wrong: WrongTokens::default() }
+        Self { token: security.token, names: security.names, sessions, wrong: WrongTokens::default() }
     }
 
-    /// The cookie for a token, if it is the right one.
-    pub(super) fn log_in(&self, token: &str, now: Timestamp, nonce: u64) -> Result<String, Problem> {
-        if self.token.matches(token) { Ok(self.sessions.open(now, nonce)) } else { Err(self.wrong.answer(now)) }
+    /// The cookie for a token, if it is the right one. What came through TLS goes back through TLS only.
+    pub(super) fn log_in(&self, token: &str, host: Option<&str>, now: Timestamp, nonce: u64) -> Result<String, Problem> {
+        if !self.token.matches(token) {
+            return Err(self.wrong.answer(now));
+        }
+        let secure = host.is_some_and(|host| self.names.borrow().is_secure(host));
+        Ok(self.sessions.open(now, nonce) + if secure { "; Secure" } else { "" })
     }
 
-    fn admit(&self, access: Access, asked: &Asked<'_>, now: Timestamp) -> Result<(), Problem> {
-        let host = self.host(asked)?;
+    fn admit(&self, names: &Names, access: Access, asked: &Asked<'_>, now: Timestamp) -> Result<(), Problem> {
+        let host = host_of(names, asked)?;
         match access {
             Access::Open => Ok(()),
             Access::Login => {
-                self.speaks_from(asked, host)?;
+                speaks_from(names, asked, host)?;
                 takes(asked)
             }
             Access::Token => {
-                self.identify(asked, host, now)?;
+                self.identify(names, asked, host, now)?;
                 takes(asked)
             }
         }
     }
 
-    fn host<'a>(&self, asked: &Asked<'a>) -> Result<&'a str, Problem> {
-        let host = asked.only(&HOST).filter(|host| self.hosts.knows(host).is_some());
-        let named_twice =
-            |host: &&str| asked.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
-        host.filter(named_twice).ok_or_else(|| {
-            let hint = "Use http://127.0.0.1 or http://localhost with the port, or add the name to the allowed hosts.";
-            Problem::new(421, "unknown_host", "the server does not answer to the name in `Host`", hint)
-        })
-    }
-
-    fn identify(&self, asked: &Asked<'_>, host: &str, now: Timestamp) -> Result<(), Problem> {
+    fn identify(&self, names: &Names, asked: &Asked<'_>, host: &str, now: Timestamp) -> Result<(), Problem> {
         if asked.headers.contains_key(AUTHORIZATION) {
             let token = asked.only(&AUTHORIZATION).and_then(|header| header.split_once(' '));
             let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
@@ -94,26 +97,36 @@ impl Guard {
             let hint = "`comfyd token` prints the token: type it on the page, send `Authorization: Bearer TOKEN`, or give the command line --token-file or COMFYD_TOKEN.";
             return Err(Problem::new(401, "no_token", "this needs the token", hint));
         }
-        self.speaks_from(asked, host)?;
+        speaks_from(names, asked, host)?;
         if !asked.is_safe() && asked.needs_own_header() && asked.only(&OWN_HEADER) != Some("1") {
             return Err(forbidden("a session must send `X-Comfyd: 1` to change something here"));
         }
         Ok(())
     }
+}
 
-    /// Whether a browser sent it for our own page.
-    fn speaks_from(&self, asked: &Asked<'_>, host: &str) -> Result<(), Problem> {
-        let sites: Vec<_> = asked.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes).collect();
-        if !matches!(sites.as_slice(), [] | [b"same-origin" | b"none"]) {
-            return Err(forbidden("a page of another site asked for this"));
-        }
-        if !asked.headers.contains_key(ORIGIN) {
-            // A page of the same origin sends none with GET, and always one with the others.
-            return if asked.is_safe() { Ok(()) } else { Err(forbidden("`Origin` is missing")) };
-        }
-        let ours = asked.only(&ORIGIN).is_some_and(|origin| self.hosts.is_same_origin(origin, host));
-        if ours { Ok(()) } else { Err(forbidden("`Origin` is not the page of this server")) }
+/// The `Host` of a request, if it is one of ours.
+fn host_of<'a>(names: &Names, asked: &Asked<'a>) -> Result<&'a str, Problem> {
+    let host = asked.only(&HOST).filter(|host| names.knows(host).is_some());
+    let named_twice = |host: &&str| asked.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    host.filter(named_twice).ok_or_else(|| {
+        let hint = "Use http://127.0.0.1 or http://localhost with the port, or add the name to the allowed hosts.";
+        Problem::new(421, "unknown_host", "the server does not answer to the name in `Host`", hint)
+    })
+}
+
+/// Whether a browser sent it for our own page.
+fn speaks_from(names: &Names, asked: &Asked<'_>, host: &str) -> Result<(), Problem> {
+    let sites: Vec<_> = asked.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes).collect();
+    if !matches!(sites.as_slice(), [] | [b"same-origin" | b"none"]) {
+        return Err(forbidden("a page of another site asked for this"));
     }
+    if !asked.headers.contains_key(ORIGIN) {
+        // A page of the same origin sends none with GET, and always one with the others.
+        return if asked.is_safe() { Ok(()) } else { Err(forbidden("`Origin` is missing")) };
+    }
+    let ours = asked.only(&ORIGIN).is_some_and(|origin| names.is_same_origin(origin, host));
+    if ours { Ok(()) } else { Err(forbidden("`Origin` is not the page of this server")) }
 }
 
 fn forbidden(message: &str) -> Problem {
@@ -165,25 +178,49 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// What the guard thinks of a request.
+struct Judged {
+    admitted: Result<(), Problem>,
+    access: Access,
+    /// The other origin that may read the answer.
+    origin: Option<HeaderValue>,
+    is_preflight: bool,
+}
+
+impl Guard {
+    fn judge(&self, request: &Request, path: Option<&str>, now: Timestamp) -> Judged {
+        let names = self.names.borrow();
+        let origin = cors::origin(request.headers(), &names);
+        let is_preflight = path.is_some() && origin.is_some() && cors::is_preflight(request.method(), request.headers());
+        // A browser asks what it may ask without the token; the name of the server must be right even so.
+        let access = if is_preflight { Access::Open } else { access_of(path) };
+        let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+        let admitted = self.admit(&names, access, &asked, now);
+        // What a request may name is told to those only who may ask.
+        let admitted = admitted.and_then(|()| strict::address(request.method(), path, request.uri()));
+        Judged { admitted, access, origin, is_preflight }
+    }
+}
+
 /// Guards every request and marks every answer.
 pub(super) async fn layer(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let access = access_of(path);
-    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
-    let admitted = ctx.guard.admit(access, &asked, ctx.app.now());
-    // What a request may name is told to those only who may ask.
-    let admitted = admitted.and_then(|()| strict::address(request.method(), path, request.uri()));
-    let place = match (admitted, access) {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let judged = ctx.guard.judge(&request, path.as_ref().map(MatchedPath::as_str), ctx.app.now());
+    let place = match (judged.admitted, judged.access) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Access::Open) => Ok(None),
         (Ok(()), Access::Login) => ctx.limits.login().map(Some),
         (Ok(()), Access::Token) => ctx.limits.request().map(Some),
     };
-    let mut response = match place {
-        Ok(_place) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let mut response = match (place, path.filter(|_| judged.is_preflight)) {
+        (Err(problem), _) => problem.into_response(),
+        (Ok(_), Some(path)) => cors::preflight(path.as_str()),
+        (Ok(_place), None) => next.run(request).await,
     };
     mark(response.headers_mut());
+    if let Some(origin) = judged.origin {
+        cors::mark(response.headers_mut(), origin);
+    }
     response
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{HOST, SET_COOKIE};
 
 use super::body::small_fields;
 use super::reply::{Answer, ok};
@@ -15,9 +15,10 @@ use crate::problem::Problem;
     responses((status = 200, description = "The session is in `Set-Cookie`.", body = Done,
         headers(("set-cookie" = String, description = "The session, `HttpOnly` and `SameSite=Strict`.")))))]
 pub(super) async fn log_in(State(ctx): State<Ctx>, request: Request) -> Answer {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     let mut fields = small_fields(request).await?;
     let token: String = fields.take("token")?.unwrap_or_default();
-    let cookie = ctx.guard.log_in(&token, ctx.app.now(), ctx.app.rng.below(u64::MAX))?;
+    let cookie = ctx.guard.log_in(&token, host.as_deref(), ctx.app.now(), ctx.app.rng.below(u64::MAX))?;
     let cookie = HeaderValue::from_str(&cookie).map_err(|_| Problem::internal("a session id is not a header value"))?;
     let mut response = ok(&Done {})?;
     response.headers_mut().insert(SET_COOKIE, cookie);

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::request_id;
 use crate::problem::Problem;
 
 /// An answer, or what is wrong.
@@ -77,8 +78,9 @@ pub(super) fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // A problem is four texts: it is an object and can be written.
-        let text = with_success("false", &self).unwrap_or_else(|_| b"{\"success\":false}".to_vec());
+        let told = Self { request_id: request_id::current().map(String::into_boxed_str), ..self };
+        // A problem is a few texts: it is an object and can be written.
+        let text = with_success("false", &told).unwrap_or_else(|_| b"{\"success\":false}".to_vec());
         let mut response = json(status, text);
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

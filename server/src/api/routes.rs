@@ -11,10 +11,7 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
-use super::{
-    archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, runs, setups, state,
-    thumbnail, workflows,
-};
+use super::{archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id, runs, setups, state, thumbnail, workflows};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -195,6 +192,7 @@ pub fn router_within(app: App, security: Security, bounds: Bounds) -> Router {
         // Bodies have limits of their own kind, see `body` and `upload`.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(ctx.clone(), layer))
+        .layer(from_fn_with_state(ctx.clone(), request_id::layer))
         .with_state(ctx)
 }
 

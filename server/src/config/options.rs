@@ -22,6 +22,8 @@ impl Config {
             default_url: self.default_url(),
             url_hosts: Some(self.server.url_hosts.clone()),
             allowed_hosts: self.server.allowed_hosts.clone(),
+            public_url: self.server.public_url.clone(),
+            cors_origins: self.server.cors_origins.clone(),
             input_roots: self.storage.input_roots.clone(),
             output_roots: self.storage.output_roots.clone(),
             template_dirs: self.storage.template_dirs.clone(),

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::support::{HOST, House, Reply, TOKEN, asking};
 
-const ORIGIN: &str = "http://127.0.0.1:8787";
+pub(crate) const ORIGIN: &str = "http://127.0.0.1:8787";
 
 /// Headers; whether GET, POST below /api/v1 and POST of the plan's routes pass with them.
 type Row = (&'static [(&'static str, &'static str)], bool, bool, bool);
 
-fn path(route: &Route) -> String {
+pub(crate) fn path(route: &Route) -> String {
     route.path.replace("{id}", "0193a1b2-0000-7000-8000-000000abc123").replace("{seq}", "1").replace("{n}", "0")
 }
 
@@ -39,7 +39,7 @@ fn passed(reply: &Reply) -> bool {
     !by_guard.contains(&reply.status)
 }
 
-async fn cookie(house: &House) -> String {
+pub(crate) async fn cookie(house: &House) -> String {
     let login = Request::builder().method("POST").uri("/api/v1/login").header("host", HOST).header("origin", ORIGIN);
     let login = login.header("content-type", "application/json").body(Body::from(json!({ "token": TOKEN }).to_string()));
     let reply = house.ask(login.expect("a request")).await;

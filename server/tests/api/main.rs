@@ -3,9 +3,12 @@
 mod bad_input;
 mod content;
 mod delete;
+mod described;
 mod guard;
 mod instances;
 mod pictures;
+mod matrix;
+mod names;
 mod plan;
 mod replay;
 mod setups;

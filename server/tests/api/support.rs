@@ -8,12 +8,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
-use comfyd_server::api::{Secret, Security, router};
+use comfyd_server::api::{Names, Secret, Security, router};
 use comfyd_server::server::{Running, ServeOptions, start};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::described;
 
 /// The token of the tests.
 pub(crate) const TOKEN: &str = "5d41402abc4b2a76b9719d911017c592";
@@ -76,17 +78,27 @@ impl House {
         };
         let running = start(change(options, dir.path())).await.expect("the server starts");
         let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec!["comfy.example".to_owned()], port: 8787 };
+        let running = start(options).await.expect("the server starts");
+        let names = Names {
+            allowed_hosts: vec!["comfy.example".to_owned()],
+            public_url: Some("https://public.example".to_owned()),
+            cors_origins: vec!["https://app.example".to_owned()],
+        };
+        let security = Security::fixed(Secret::new(TOKEN), 8787, names);
         Self { router: router(running.app.clone(), security), running, fake, dir }
     }
 
     /// Asks with exactly these headers.
     pub(crate) async fn ask(&self, request: Request<Body>) -> Reply {
+        let asked = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.expect("the router answers everything");
         let (head, body) = response.into_parts();
         // A stream of events has no end to wait for.
         let stream = head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
         let body = if stream { Bytes::new() } else { body.collect().await.expect("a whole body").to_bytes() };
-        Reply { status: head.status, headers: head.headers, body }
+        let reply = Reply { status: head.status, headers: head.headers, body };
+        described::check(&asked.0, &asked.1, &reply);
+        reply
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
