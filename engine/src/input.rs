@@ -84,6 +84,17 @@ pub enum Request {
     Resubmit,
 }
 
+/// One of several runs that are created together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRun {
+    /// The run.
+    pub id: RunId,
+    /// What it is asked to do.
+    pub spec: Box<RunSpec>,
+    /// Bytes that it needs and that travel in its log.
+    pub blobs: Vec<(Sha256, Vec<u8>)>,
+}
+
 /// Whether to stop a run also where that can hit another prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {

@@ -42,6 +42,8 @@ pub struct App {
     pub(crate) retention: Arc<watch::Sender<RetentionRules>>,
     pub(crate) showing: Arc<crate::showing::Showing>,
     pub(crate) setups: crate::setup::Setups,
+    /// When the server began.
+    pub(crate) started: Timestamp,
 }
 
 /// Whether the server can take work.
@@ -116,10 +118,7 @@ impl App {
         let _turn = self.keyed.lock().await;
         match self.live.keyed(&key) {
             Some((known, run)) if known == body => Ok(self.created(run, false)),
-            Some((_, run)) => {
-                let message = format!("Idempotency-Key: `{key}` was used for run {run} with another request");
-                Err(Problem::new(422, "idempotency_key_reused", message, "Use a new key for a new request."))
-            }
+            Some((_, run)) => Err(Problem::key_reused(&key, run)),
             None => self.create(request, Some(body)).await,
         }
     }
@@ -137,7 +136,7 @@ impl App {
     }
 
     /// An id whose short name is free too.
-    fn draw_id(&self) -> RunId {
+    pub(crate) fn draw_id(&self) -> RunId {
         let now = self.clock.now();
         loop {
             let run = crate::intake::new_run_id(now, &*self.rng);
@@ -147,7 +146,7 @@ impl App {
         }
     }
 
-    fn created(&self, run: RunId, fresh: bool) -> Created {
+    pub(crate) fn created(&self, run: RunId, fresh: bool) -> Created {
         let at = self.live.created_at(run).unwrap_or_else(|| self.clock.now());
         Created { run_id: run, workflow_id: run.workflow_id(at), fresh }
     }

@@ -130,6 +130,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         board,
     });
     let (setup_handle, setup_inbox) = Setups::channel();
+    let started = ground.clock.now();
     let app = App {
         core: handle,
         live,
@@ -145,6 +146,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         spool: ground.spool,
         showing,
         setups: setup_handle.clone(),
+        started,
     };
     let setups = SetupLoop::new(SetupParts {
         recovered: setups,

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 mod assembly;
+pub mod batch;
 mod beneath;
 mod canonical;
 mod chronicle;
@@ -29,6 +30,7 @@ mod setup;
 mod showing;
 mod spool;
 mod state_copy;
+pub mod stats;
 pub mod store;
 pub mod templates;
 pub mod testing;

@@ -1,12 +1,14 @@
 //! Routes an input to whom it concerns. Reads only.
 
+use std::collections::BTreeSet;
+
 use crate::comfy::ComfyEvent;
 use crate::event::{
     AttentionCleared, AttentionKind, AttentionRaised, BlobStored, GapNoted, InstanceDown, InstanceLetGo, InstanceRestarted,
     InstanceUp, NewEvent, RunCreated, RunEvent, SubmitInDoubt,
 };
 use crate::id::{CommandId, InstanceId, RunId, StreamId};
-use crate::input::{Input, LinkChange, Outcome, Refusal, Request};
+use crate::input::{Input, LinkChange, NewRun, Outcome, Refusal, Request};
 use crate::instance::{Instance, Reach};
 use crate::run::{Ends, Phase, Run};
 use crate::time::Timestamp;
@@ -52,13 +54,8 @@ impl Engine {
         match (request, run) {
             (Request::Create { .. }, Some(_)) => Err(Refusal::Exists(id)),
             (Request::Create { spec, blobs }, None) => {
-                if self.usable(&spec.instance).is_none() {
-                    return Err(Refusal::UnknownInstance(spec.instance.clone()));
-                }
-                let open = || self.runs.values().filter(|run| !run.phase().is_settled()).count();
-                if self.runs.len() >= self.limits.max_open && open() >= self.limits.max_open {
-                    return Err(Refusal::TooManyRuns { limit: self.limits.max_open });
-                }
+                self.check_instance(&spec.instance)?;
+                self.check_room(1)?;
                 let blobs =
                     blobs.iter().map(|(sha256, bytes)| BlobStored { sha256: sha256.clone(), bytes: bytes.clone() }.into());
                 let mut facts = vec![RunCreated { spec: (**spec).clone() }.into()];
@@ -72,6 +69,33 @@ impl Engine {
             (Request::Cancel { force }, Some(run)) => run.decide_cancel(*force),
             (Request::Resubmit, Some(run)) => run.decide_resubmit(),
         }
+    }
+
+    fn check_instance(&self, instance: &InstanceId) -> Result<(), Refusal> {
+        if self.usable(instance).is_some() { Ok(()) } else { Err(Refusal::UnknownInstance(instance.clone())) }
+    }
+
+    /// Whether so many more runs may be open.
+    fn check_room(&self, more: usize) -> Result<(), Refusal> {
+        let open = || self.runs.values().filter(|run| !run.phase().is_settled()).count();
+        let fits = |count: usize| count.saturating_add(more) <= self.limits.max_open;
+        let room = fits(self.runs.len()) || fits(open());
+        if room { Ok(()) } else { Err(Refusal::TooManyRuns { limit: self.limits.max_open }) }
+    }
+
+    /// Whether all of these runs can be created beside each other.
+    ///
+    /// # Errors
+    /// If one cannot.
+    pub(super) fn check_new(&self, runs: &[NewRun]) -> Result<(), Refusal> {
+        let mut ids = BTreeSet::new();
+        for run in runs {
+            if self.runs.contains_key(&run.id) || !ids.insert(run.id) {
+                return Err(Refusal::Exists(run.id));
+            }
+            self.check_instance(&run.spec.instance)?;
+        }
+        self.check_room(runs.len())
     }
 
     fn decide_observed(&self, instance: &InstanceId, event: &ComfyEvent) -> Vec<NewEvent> {

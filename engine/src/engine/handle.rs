@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::command::{Addressed, Outbox};
 use crate::event::{NewEvent, Recorded};
 use crate::id::{InstanceId, RunId, Seq};
-use crate::input::{Input, Refusal};
+use crate::input::{Input, NewRun, Refusal, Request};
 use crate::time::Timestamp;
 
 use super::{Engine, Fact};
@@ -43,6 +43,25 @@ impl Engine {
             self.take(now, facts, &mut step);
         }
         Ok(step)
+    }
+
+    /// Creates several runs in one turn, or none of them.
+    ///
+    /// # Errors
+    /// If one cannot be created beside the others; nothing has changed then.
+    ///
+    /// # Panics
+    /// As [`Engine::handle`] does.
+    pub fn create_all(&mut self, now: Timestamp, runs: Vec<NewRun>) -> Result<Step, Refusal> {
+        self.check_new(&runs)?;
+        let mut all = Step::default();
+        for NewRun { id, spec, blobs } in runs {
+            let create = Input::Request(id, Request::Create { spec, blobs });
+            let step = self.handle(now, create).expect("it was checked, and the ones before it leave room");
+            all.facts.extend(step.facts);
+            all.commands.extend(step.commands);
+        }
+        Ok(all)
     }
 
     /// Gives each fact its place, folds it and keeps it.

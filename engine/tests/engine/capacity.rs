@@ -1,7 +1,7 @@
 //! Which run goes next, and how many may go at a time.
 
 use comfyd_engine::testkit::{Rig, instance_id, run_id, small_run};
-use comfyd_engine::{ComfyEvent, Input, Limits, Outcome, Refusal, RemoteStatus, Request, RunSpec};
+use comfyd_engine::{ComfyEvent, Fact, Input, Limits, NewRun, Outcome, Refusal, RemoteStatus, Request, RunSpec};
 
 use crate::kit::*;
 
@@ -154,6 +154,26 @@ fn too_many_open_runs_are_refused() {
     refuses(rig.clone(), create_as(run_id(3), spec("gpu-a", 0)), &Refusal::TooManyRuns { limit: 2 });
     rig = then(rig, cancel_run(2));
     then(rig, create_as(run_id(3), spec("gpu-a", 0)));
+}
+
+#[test]
+fn runs_that_are_created_together_are_all_created_or_none() {
+    let new = |n: u8, instance: &str| NewRun { id: run_id(n), spec: Box::new(spec(instance, 0)), blobs: vec![] };
+    let rig = idle_with(Limits { max_open: 3, ..Limits::default() });
+    let now = rig.now();
+    let refuses = |runs: Vec<NewRun>, refusal: &Refusal| {
+        let mut engine = rig.engine().clone();
+        assert_eq!(engine.create_all(now, runs).as_ref(), Err(refusal));
+        assert_eq!(&engine, rig.engine(), "nothing has changed");
+    };
+    refuses((1..=4).map(|n| new(n, "gpu-a")).collect(), &Refusal::TooManyRuns { limit: 3 });
+    refuses(vec![new(1, "gpu-a"), new(2, "gpu-x")], &Refusal::UnknownInstance(instance_id("gpu-x")));
+    refuses(vec![new(1, "gpu-a"), new(1, "gpu-a")], &Refusal::Exists(run_id(1)));
+    let mut engine = rig.engine().clone();
+    let step = engine.create_all(now, (1..=3).map(|n| new(n, "gpu-a")).collect()).expect("there is room");
+    assert_eq!(engine.runs().count(), 3);
+    let created = |fact: &Fact| matches!(fact, Fact::Run(_, recorded) if recorded.event.kind() == "run_created");
+    assert_eq!(step.facts.iter().filter(|fact| created(fact)).count(), 3);
 }
 
 #[test]

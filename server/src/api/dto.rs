@@ -77,7 +77,8 @@ pub(super) fn target(fields: &mut Fields) -> Result<Option<Target>, Problem> {
     }
 }
 
-fn inputs(inputs: Option<Map<String, Value>>) -> Vec<(String, String)> {
+/// Values to set, as JSON text.
+pub(super) fn inputs(inputs: Option<Map<String, Value>>) -> Vec<(String, String)> {
     // As JSON text: a text keeps its quotes, so that "5" stays a text.
     inputs.unwrap_or_default().into_iter().map(|(place, value)| (place, to_wire(&value.to_string()).into_owned())).collect()
 }

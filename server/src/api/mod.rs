@@ -4,6 +4,7 @@
 //! Absent: what the server does; handlers translate and call [`crate::app::App`].
 
 mod archive;
+mod batches;
 mod board;
 mod body;
 mod content;
@@ -28,8 +29,8 @@ mod pipe;
 mod plan;
 mod range;
 mod reply;
-mod ring;
 mod request_id;
+mod ring;
 mod routes;
 mod runs;
 mod sealed;
@@ -45,14 +46,15 @@ mod stall;
 mod state;
 mod state_file;
 mod steps;
+mod stats;
 mod strict;
 mod thumbnail;
 mod upload;
 mod workflows;
 
 pub use guard::Security;
-pub use limits::Bounds;
 pub use host::Names;
+pub use limits::Bounds;
 pub use openapi::document;
 pub use routes::{Access, ROUTES, Route, Verb, router, router_within};
 pub use secret::Secret;

@@ -15,6 +15,8 @@ use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
     archive, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, setups, state, thumbnail,
+use super::{
+    archive, batches, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, stats, thumbnail,
     workflows,
 };
 use crate::problem::Problem;
@@ -75,11 +77,16 @@ use crate::problem::Problem;
         workflows::one,
         workflows::preview,
         workflows::graph,
+        batches::create,
+        batches::one,
+        batches::cancel,
+        stats::stats,
     ),
     components(schemas(Problem, SetupState)),
     tags(
         (name = "runs", description = "Executions of workflows."),
         (name = "instances", description = "The ComfyUI servers that runs go to."),
+        (name = "batches", description = "Several runs of one workflow."),
         (name = "plan", description = "The same under the names and in the flat shapes of the first API."),
         (name = "workflows", description = "Templates: workflows that are ready to run."),
         (name = "server", description = "The server itself."),

@@ -11,7 +11,7 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
-use super::{archive, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id, runs, setups, state, thumbnail, workflows};
+use super::{archive, batches, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id, runs, setups, state, stats, thumbnail, workflows};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -154,6 +154,10 @@ pub static ROUTES: &[Route] = &[
     get("/api/v1/workflows/{name}", |verb| on(verb, workflows::one)),
     get("/api/v1/workflows/{name}/preview", |verb| on(verb, workflows::preview)),
     get("/api/v1/workflows/{name}/workflow.json", |verb| on(verb, workflows::graph)),
+    post("/api/v1/batches", |verb| on(verb, batches::create)),
+    get("/api/v1/batches/{id}", |verb| on(verb, batches::one)),
+    post("/api/v1/batches/{id}/cancel", |verb| on(verb, batches::cancel)),
+    get("/api/v1/stats", |verb| on(verb, stats::stats)),
 ];
 
 /// Who may ask for a path of the table; what is not in it is for nobody without the token.

@@ -91,7 +91,7 @@ impl Listing {
 
 /// Some runs.
 #[derive(Serialize, ToSchema)]
-struct Listed {
+struct RunList {
     /// The runs, the newest first.
     runs: Vec<Summary>,
     /// What to give as `cursor` for the next page.
@@ -103,13 +103,13 @@ struct Listed {
 
 /// Lists runs, the newest first.
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(Listing),
-    responses((status = 200, description = "A page of the list.", body = Listed)))]
+    responses((status = 200, description = "A page of the list.", body = RunList)))]
 pub(super) async fn list(State(ctx): State<Ctx>, query: Result<Query<Listing>, QueryRejection>) -> Answer {
     let filter = query_of(query)?.filter(&ctx)?;
     let app = ctx.app;
     // Where few runs match, all are looked at.
     let page = crate::offload::Offload::Threads.run(move || app.list(&filter)).await;
-    ok(&Listed { runs: page.runs, next_cursor: page.next, total: page.total })
+    ok(&RunList { runs: page.runs, next_cursor: page.next, total: page.total })
 }
 
 fn limit_of(limit: Option<usize>) -> Result<usize, Problem> {

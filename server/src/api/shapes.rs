@@ -92,6 +92,52 @@ pub(super) struct ExecuteForm {
     pub(super) retry_of: Option<String>,
 }
 
+/// What one run of a batch has of its own.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a part of a body that is read field by field")]
+pub(super) struct VariationBody {
+    /// Values to set after the shared ones.
+    pub(super) inputs: Option<Map<String, Value>>,
+    /// Its name; else the shared one.
+    pub(super) name: Option<String>,
+}
+
+/// A wish for several runs of one workflow: as many as there are variations, each so often as `repeat` says; 1,000 at most.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that is read field by field")]
+pub(super) struct BatchBody {
+    /// The workflow in API format, or a text that holds one.
+    #[schema(schema_with = graph)]
+    pub(super) workflow: Option<Value>,
+    /// The path of a workflow on the server, below an input root.
+    pub(super) workflow_file: Option<String>,
+    /// The name of a template.
+    pub(super) template: Option<String>,
+    /// The name shown to people.
+    pub(super) workflow_name: Option<String>,
+    /// A known instance.
+    pub(super) instance: Option<InstanceId>,
+    /// The address of a ComfyUI: loopback or an allowed host.
+    pub(super) url: Option<String>,
+    /// An `ssh` command line.
+    pub(super) ssh_connection: Option<String>,
+    /// Values to set in all runs: `NODE.INPUT` (id, title or class) to a value.
+    pub(super) inputs: Option<Map<String, Value>>,
+    /// Pictures on the server, below an input root: for the loading nodes in order of their ids, or by node id or title.
+    #[schema(schema_with = pictures)]
+    pub(super) input_images: Option<Value>,
+    /// Where copies of the outputs go, below an output root.
+    pub(super) output_dir: Option<String>,
+    /// Larger goes first.
+    pub(super) priority: Option<i32>,
+    /// How the runs differ.
+    #[schema(max_items = 1000)]
+    pub(super) variations: Option<Vec<VariationBody>>,
+    /// How many runs there are of each variation; 1 if left out.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub(super) repeat: Option<usize>,
+}
+
 /// How to cancel.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]

@@ -1,6 +1,6 @@
 //! How others speak to the core loop.
 
-use comfyd_engine::{Input, Limits, Refusal, RunId, Seq};
+use comfyd_engine::{Input, Limits, NewRun, Refusal, RunId, Seq};
 use tokio::sync::{mpsc, oneshot};
 
 /// What came in.
@@ -17,6 +17,13 @@ pub(crate) enum Message {
     },
     /// Other limits are in force from here on.
     Limit(Limits),
+    /// Runs that are created together or not at all, and written together.
+    CreateAll {
+        /// The runs.
+        runs: Vec<NewRun>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Granted, AskError>>,
+    },
 }
 
 /// A request was granted and is on disk.
@@ -81,8 +88,23 @@ impl CoreHandle {
     /// # Errors
     /// If it is refused, cannot be stored, or the server is busy or stopping.
     pub async fn ask(&self, input: Input) -> Result<Granted, AskError> {
+        self.send(|reply| Message::Ask { input, reply }).await
+    }
+
+    /// Creates several runs at once and waits until all of them are on disk.
+    ///
+    /// # Errors
+    /// If one is refused, they cannot be stored, or the server is busy or stopping; none of them exists then.
+    pub async fn create_all(&self, runs: Vec<NewRun>) -> Result<Granted, AskError> {
+        self.send(|reply| Message::CreateAll { runs, reply }).await
+    }
+
+    async fn send(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<Granted, AskError>>) -> Message,
+    ) -> Result<Granted, AskError> {
         let (reply, answer) = oneshot::channel();
-        self.asks.try_send(Message::Ask { input, reply }).map_err(|refused| match refused {
+        self.asks.try_send(message(reply)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => AskError::Busy,
             mpsc::error::TrySendError::Closed(_) => AskError::Stopping,
         })?;

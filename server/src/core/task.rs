@@ -213,6 +213,14 @@ impl Core {
                         Err(refusal) => drop(reply.send(Err(refusal.into()))),
                     }
                 }
+                Message::CreateAll { runs, reply } => match self.engine.create_all(now, runs) {
+                    Ok(step) => {
+                        batch.add(step);
+                        batch.replies.push((reply, Granted { run: None, seq: Seq(0) }));
+                    }
+                    // The caller may have gone; then nobody needs the answer.
+                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                },
             }
             if batch.is_full() {
                 self.commit(std::mem::replace(&mut batch, Batch::new()), now).await;

@@ -9,5 +9,5 @@ mod prepare;
 mod types;
 
 pub(crate) use durations::Durations;
-pub(crate) use prepare::{Intake, Rules, fingerprint, new_run_id};
+pub(crate) use prepare::{Intake, Rules, fingerprint, new_run_id, not_stored};
 pub use types::{Execute, Image, Images, Source, Target};

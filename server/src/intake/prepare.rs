@@ -338,7 +338,7 @@ fn set(graph: &mut Graph, target: &str, value: &str) -> Result<(), Problem> {
 }
 
 /// Why bytes could not be kept; the cause tells whether freeing space helps.
-fn not_stored(what: &str, error: &std::io::Error) -> Problem {
+pub(crate) fn not_stored(what: &str, error: &std::io::Error) -> Problem {
     let mut message = format!("{what} cannot be stored: failed to {error}");
     let mut source = error.source();
     let mut full = error.kind() == std::io::ErrorKind::StorageFull;

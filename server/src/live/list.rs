@@ -76,6 +76,25 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Looks at all runs, the newest first; writers get their turn in between.
+    pub(crate) fn each(&self, mut look: impl FnMut(&Summary)) {
+        let mut upper = Bound::Unbounded;
+        loop {
+            let inner = self.read();
+            let mut last = None;
+            for (run, listed) in inner.list.range((Bound::Unbounded, upper)).rev().take(STRETCH) {
+                last = Some(*run);
+                look(&listed.summary(*run));
+            }
+            match last {
+                Some(run) => upper = Bound::Excluded(run),
+                None => return,
+            }
+        }
+    }
+}
+
 impl Filter {
     /// Whether it leaves runs out, apart from those of other pages.
     fn narrows(&self) -> bool {

@@ -1,14 +1,15 @@
 //! The HTTP API, asked as its users ask it, with a simulated ComfyUI behind it.
 
 mod bad_input;
+mod batches;
 mod content;
 mod delete;
 mod described;
 mod guard;
 mod instances;
-mod pictures;
 mod matrix;
 mod names;
+mod pictures;
 mod plan;
 mod replay;
 mod setups;

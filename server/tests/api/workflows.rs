@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::StatusCode;
 use comfyd_fixtures::{FakeComfy, FakeConfig, Folder, Picture};
-use comfyd_server::api::{Secret, Security, router};
+use comfyd_server::api::{Names, Secret, Security, router};
 use comfyd_server::server::{ServeOptions, start};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ async fn house(dirs: Option<Vec<&str>>) -> House {
         ..ServeOptions::new(dir.path().join("data"))
     };
     let running = start(options).await.expect("the server starts");
-    let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec![], port: 8787 };
+    let security = Security::fixed(Secret::new(TOKEN), 8787, Names::default());
     House { router: router(running.app.clone(), security), running, fake, dir }
 }
 
