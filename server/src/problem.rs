@@ -60,6 +60,8 @@ impl Problem {
         let name: String = name.chars().take(120).collect();
         let hint = "GET /workflow/state shows the one that is active.";
         Self::new(404, "unknown_workflow", format!("there is no workflow `{name}`"), hint)
+    }
+
     /// The key was used before.
     pub fn key_reused(key: &str, run: RunId) -> Self {
         let message = format!("Idempotency-Key: `{key}` was used for run {run} with another request");

@@ -14,10 +14,8 @@ use utoipa::OpenApi;
 use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
-    archive, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, setups, state, thumbnail,
-use super::{
-    archive, batches, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, stats, thumbnail,
-    workflows,
+    archive, batches, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, setups, state, stats,
+    thumbnail, workflows,
 };
 use crate::problem::Problem;
 
@@ -129,6 +127,8 @@ fn make() -> Value {
     if let Some(required) = schemas["Problem"]["required"].as_array_mut() {
         required.push(json!("success"));
     }
+    // An imported task keeps the fields of its file.
+    schemas["TaskState"]["additionalProperties"] = json!(true);
     for (status, description) in SHARED {
         let content = json!({ "application/json": { "schema": { "$ref": PROBLEM } } });
         document["components"]["responses"][status] = json!({ "description": description, "content": content });

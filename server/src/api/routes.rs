@@ -11,7 +11,10 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
-use super::{archive, batches, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id, runs, setups, state, stats, thumbnail, workflows};
+use super::{
+    archive, batches, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id,
+    runs, setups, state, stats, thumbnail, workflows,
+};
 use crate::app::App;
 use crate::problem::Problem;
 

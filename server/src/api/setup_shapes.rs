@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
-use utoipa::openapi::schema::{OneOfBuilder, Schema};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 /// What starts a workflow. At most one of `ssh_connection`, `instance` and `url` is given.
 #[derive(ToSchema)]
@@ -169,7 +169,12 @@ pub(super) struct StateShown {
 
 fn any_state() -> Schema {
     let named = |name: &str| Ref::from_schema_name(name);
-    OneOfBuilder::new().item(named("RunView")).item(named("SetupState")).build().into()
+    OneOfBuilder::new()
+        .item(named("RunView"))
+        .item(named("SetupState"))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .build()
+        .into()
 }
 
 /// A state that was taken over.

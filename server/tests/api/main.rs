@@ -5,6 +5,7 @@ mod batches;
 mod content;
 mod delete;
 mod described;
+mod examples;
 mod guard;
 mod instances;
 mod matrix;

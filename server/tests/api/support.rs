@@ -77,8 +77,6 @@ impl House {
             ..ServeOptions::new(dir.path().join("data"))
         };
         let running = start(change(options, dir.path())).await.expect("the server starts");
-        let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec!["comfy.example".to_owned()], port: 8787 };
-        let running = start(options).await.expect("the server starts");
         let names = Names {
             allowed_hosts: vec!["comfy.example".to_owned()],
             public_url: Some("https://public.example".to_owned()),
