@@ -86,7 +86,9 @@ impl<'de> Deserialize<'de> for Head<'de> {
                         "optional" => optional = Some(map.next_value()?),
                         "data" => {
                             data = true;
-                            if at.is_some() && kind.is_some() && version.is_some() && optional.is_some() {
+                            // A reader of maps wants all of one: where fields of the future follow, it is walked.
+                            let last = map.size_hint() == Some(0);
+                            if last && at.is_some() && kind.is_some() && version.is_some() && optional.is_some() {
                                 break;
                             }
                             map.next_value::<IgnoredAny>()?;
