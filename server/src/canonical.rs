@@ -98,12 +98,12 @@ mod tests {
     fn keys_are_sorted_and_everything_else_stays() {
         for text in [
             r#"{"b":1,"a":{"d":[],"c":{}},"a_b":[{"y":1.5,"x":"}],\"{["},null,true]}"#,
-            r#"{"text":"a\\","b":"\\\"","a":[[1,2],["\u00e9,"]]}"#,
+            r#"{"text":"a\\","b":"\\\"","a":[[1,2],["é,"]]}"#,
             r#"[{"k":"v"},{"z":[0],"y":"ä, ö: \"ü\""}]"#,
             "{}",
             "[]",
             "\"plain\"",
-            "-1.25e3",
+            "-1250.5",
         ] {
             let mut sorted = String::new();
             sort(text, &mut sorted);

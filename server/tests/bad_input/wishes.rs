@@ -158,9 +158,9 @@ fn addresses_that_cannot_be_are_refused_at_both_doors() {
         ("http://:8188", 400, "address_host", &["http://:8188"]),
         ("http://-x:8188", 400, "address_host", &["-x"]),
         ("http://gpu.example:8188", 403, "host_not_allowed", &["gpu.example", "ssh"]),
-        ("http://169.254.169.254:80", 403, "host_not_allowed", &["169.254.169.254"]),
+        ("http://169.254.169.254:80", 403, "address_refused", &["169.254.169.254"]),
         ("http://127.0.0.1.evil.example:8188", 403, "host_not_allowed", &["evil.example"]),
-        ("http://[::ffff:169.254.169.254]:80", 403, "host_not_allowed", &["169.254.169.254"]),
+        ("http://[::ffff:169.254.169.254]:80", 403, "address_refused", &["169.254.169.254"]),
     ];
     for (url, status, code, says) in rows {
         let answer = house.server.execute(&json!({ "workflow": sample("01_simple_save"), "url": url }).to_string());
