@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use comfyd_fixtures::{FakeConfig, workflows};
-use comfyd_server::api::{Secret, Security, router};
+use comfyd_server::api::{Names, Secret, Security, router};
 use comfyd_server::app::Filter;
 use comfyd_server::store::Fault;
 use comfyd_tests::world::{URL, World, in_simulation};
@@ -17,7 +17,7 @@ use tower::ServiceExt;
 const TOKEN: &str = "5d41402abc4b2a76b9719d911017c592";
 
 fn door(world: &World) -> Router {
-    let security = Security { token: Secret::new(TOKEN), allowed_hosts: vec![], port: 8787 };
+    let security = Security::fixed(Secret::new(TOKEN), 8787, Names::default());
     router(world.server().app.clone(), security)
 }
 

@@ -127,8 +127,10 @@ fn make() -> Value {
     if let Some(required) = schemas["Problem"]["required"].as_array_mut() {
         required.push(json!("success"));
     }
-    // An imported task keeps the fields of its file.
-    schemas["TaskState"]["additionalProperties"] = json!(true);
+    // An imported workflow keeps the other fields of its file.
+    for part in ["SetupState", "StepState", "TaskState"] {
+        schemas[part]["additionalProperties"] = json!(true);
+    }
     for (status, description) in SHARED {
         let content = json!({ "application/json": { "schema": { "$ref": PROBLEM } } });
         document["components"]["responses"][status] = json!({ "description": description, "content": content });

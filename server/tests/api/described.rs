@@ -63,7 +63,9 @@ fn fits(schema: &'static Value, value: &Value, place: &str) -> Result<(), String
 fn names(schema: &'static Value) -> Option<Vec<&'static str>> {
     let schema = resolved(schema);
     let parts = ["allOf", "oneOf"].iter().filter_map(|key| schema[*key].as_array()).flatten();
-    let mut all: Vec<&str> = parts.filter_map(names).flatten().collect();
+    // One part that takes any makes the whole take any; null has none to name.
+    let named: Option<Vec<Vec<&str>>> = parts.filter(|part| part["type"] != "null").map(names).collect();
+    let mut all: Vec<&str> = named?.concat();
     all.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()));
     let open = schema.get("additionalProperties").is_some() || all.is_empty() && schema["properties"].is_null();
     (!open).then_some(all)
