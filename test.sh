@@ -32,6 +32,8 @@ unit() {
   say tests
   need cc gcc
   need python3 python3
+  need curl curl
+  need jq jq
   if command -v cargo-nextest >/dev/null 2>&1; then
     cargo nextest run --workspace --locked --no-fail-fast "$@"
   else

@@ -4,11 +4,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::blocks;
 use crate::support::{Comfy, Ended, Place};
 
-/// What stands in the guides, and what is put in its place: the tests take free ports.
-const COMFYUI: &str = "127.0.0.1:8188";
-const COMFYD: &str = "127.0.0.1:8787";
+/// The ports that stand in the guides, and are replaced: the tests take free ones.
+const COMFYUI: &str = ":8188";
+const COMFYD: &str = ":8787";
 
 /// Everything that a guide needs.
 pub(crate) struct Shell {
@@ -25,14 +26,24 @@ impl Shell {
             let text = comfyd_fixtures::workflows::named(name).expect("a fixture").json;
             std::fs::write(place.path(file), text).expect("written");
         }
+        let files = [
+            ("photo.png", "resources/workflows/txt2img_basic/preview.png"),
+            ("curl.sh", "docs/curl.sh"),
+            ("comfyd.service", "resources/systemd/comfyd.service"),
+        ];
+        for (name, file) in files {
+            std::fs::copy(blocks::root().join(file), place.path(name)).expect("copied");
+        }
         Self { comfy, place }
     }
 
-    /// Runs a script to its end; every command must succeed.
-    pub(crate) fn run(&self, name: &str, script: &str) {
-        let comfyui = self.comfy.url().trim_start_matches("http://").to_owned();
+    /// Runs a script to its end; every command must succeed. Gives what it printed.
+    pub(crate) fn run(&self, name: &str, script: &str) -> String {
+        let comfyui = self.comfy.url();
+        let comfyui = comfyui.rsplit_once(':').expect("an address with a port").1;
         let comfyd = free_address();
-        let script = script.replace(COMFYUI, &comfyui).replace(COMFYD, &comfyd);
+        let port = comfyd.rsplit_once(':').expect("an address with a port").1;
+        let script = script.replace(COMFYUI, &format!(":{comfyui}")).replace(COMFYD, &format!(":{port}"));
         // Whatever a guide leaves running is its own child.
         let script = format!("trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\nset -euxo pipefail\n{script}");
         let binary = Path::new(env!("CARGO_BIN_EXE_comfyd")).parent().expect("a folder");
@@ -52,7 +63,8 @@ impl Shell {
             .spawn()
             .expect("bash");
         let ended = Ended::of(child, &[name]);
-        assert_eq!(ended.code, Some(0), "docs/{name}.md\nout: {}\nerr: {}", ended.out, ended.err);
+        assert_eq!(ended.code, Some(0), "{name}\nout: {}\nerr: {}", ended.out, ended.err);
+        ended.out
     }
 }
 
