@@ -138,7 +138,7 @@ struct Needle {
     text: String,
     /// Whether all of it may stand in the id of a run.
     in_id: bool,
-    /// Whether all of it may stand in a `workflow_id`.
+    /// Whether it may stand in a `workflow_id` and not in the id, whose end that one has too.
     in_workflow_id: bool,
 }
 
@@ -147,7 +147,10 @@ impl Needle {
         let text = text.to_lowercase();
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let in_id = text.bytes().all(|b| hex(b) || b == b'-');
-        let in_workflow_id = text.bytes().all(|b| hex(b) || b"comfyui_workflow_".contains(&b));
+        let plain = text.bytes().all(|b| hex(b) || b"comfyui_workflow_".contains(&b));
+        // Of its beginning a text of such digits holds single letters alone, of its middle only decimal ones.
+        let beyond_id = text.len() == 1 || text.bytes().all(|b| b.is_ascii_digit()) || !text.bytes().all(hex);
+        let in_workflow_id = plain && beyond_id;
         Self { text, in_id, in_workflow_id }
     }
 
@@ -157,7 +160,8 @@ impl Needle {
             || run.error.is_some_and(|error| self.stands_in(error))
             || (self.in_id && {
                 let mut id = [0; 36];
-                self.stands_in(run.run.uuid().hyphenated().encode_lower(&mut id))
+                let id = run.run.uuid().hyphenated().encode_lower(&mut id);
+                id.as_bytes().windows(self.text.len()).any(|part| part == self.text.as_bytes())
             })
             || (self.in_workflow_id && self.stands_in(&run.run.workflow_id(run.created)))
     }
@@ -222,6 +226,8 @@ mod tests {
         check(text("cuda"), &[11, 9, 7, 5, 3, 1]);
         check(text("8000-00000000000A"), &[10]);
         check(text("_00000b"), &[11]);
+        check(text("0000000a"), &[10]);
+        check(text("ui_workflow_"), &[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
         check(text("no such thing"), &[]);
         check(Filter { status: vec![Status::Failed], ..text("portrait") }, &[9, 3]);
     }
