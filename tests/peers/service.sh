@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# comfyd as a service: GET beside a bare axum, watchers, a burst, 10,000 idle watchers, 100,000 finished runs. Prints a JSON line a figure.
+#
+#   tests/peers/service.sh [WATCHERS [RUNS]]      needs cargo and python3
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+watchers=${1:-10000} runs=${2:-100000}
+cargo build --release --locked -p comfyd-server -p comfyd-fixtures --bins
+cargo build --release --locked -p comfyd-tests --examples
+mkdir -p target/peers
+dir=$(mktemp -d target/peers/service.XXXXXX)
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+answers() { # answers PORT PATH: waits until somebody does
+  for _ in $(seq 200); do
+    python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$1$2', timeout=1)" 2>/dev/null && return
+    sleep 0.05
+  done
+  echo "nobody answers at port $1" >&2; exit 1
+}
+comfy=$(free) comfyd=$(free)
+export COMFYD_TOKEN=0123456789abcdef0123456789abcdef
+target/release/fakecomfy --port "$comfy" --history-delay-ms 0 >"$dir/comfyui.log" 2>&1 & pids+=($!)
+answers "$comfy" /system_stats
+COMFYD_COMFYUI_WORKFLOW__MAX_CONCURRENT_WORKFLOWS=64 COMFYD_LIMITS__SUBMITTED_AHEAD=64 COMFYD_LIMITS__LIVE_CLIENTS_PER_ADDRESS=200 \
+  target/release/comfyd serve --data-dir "$dir/data" --listen "127.0.0.1:$comfyd" --url "http://127.0.0.1:$comfy" >"$dir/comfyd.log" 2>&1 & pids+=($!)
+answers "$comfyd" /readyz
+target/release/examples/service --comfyd "127.0.0.1:$comfyd" --pid "${pids[1]}" --token "$COMFYD_TOKEN"
+ulimit -n "$(ulimit -Hn)"
+target/release/examples/sse_clients "$watchers"
+target/release/examples/history "$runs"
