@@ -2,7 +2,7 @@
 //!
 //! Invariants: a template that cannot be used is listed with the reason and hides no other; a folder is read without following links, within limits;
 //! what is run or shown in full is read again, so the newest file counts.
-//! Absent: HTTP, and how a run is made of one; see [`crate::intake`].
+//! Absent: HTTP, and how a run is made of one; see `intake`.
 
 mod builtin;
 mod describe;
