@@ -116,7 +116,8 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let (past, seen) = (Arc::clone(&store), Arc::clone(&live));
     let history = Arc::new(History { store: past, live: seen, clock: Arc::clone(&ground.clock), root: ground.root });
     let (retention, rules) = watch::channel(ground.retention);
-    let keeper = Keeper { history: Arc::clone(&history), offload: ground.offload, rules };
+    let (setup_handle, setup_inbox) = Setups::channel();
+    let keeper = Keeper { history: Arc::clone(&history), offload: ground.offload, rules, setups: setup_handle.clone() };
     let core = Core::new(CoreParts {
         recovered: folded,
         store: Arc::clone(&store),
@@ -129,7 +130,6 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         durations,
         board,
     });
-    let (setup_handle, setup_inbox) = Setups::channel();
     let started = ground.clock.now();
     let app = App {
         core: handle,

@@ -19,6 +19,7 @@ use crate::history::History;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::retention::RetentionRules;
+use crate::setup::Setups;
 use crate::store::FileStore;
 
 use blobs::Blobs;
@@ -38,6 +39,7 @@ pub(crate) struct Keeper {
     pub(crate) history: Arc<History>,
     pub(crate) offload: Offload,
     pub(crate) rules: watch::Receiver<RetentionRules>,
+    pub(crate) setups: Setups,
 }
 
 impl Keeper {
@@ -63,7 +65,7 @@ impl Keeper {
             self.index().await;
             if Instant::now() >= round {
                 let now = self.clock().now();
-                self.live().forget_keys(now.0.saturating_sub(KEYS_MS));
+                self.live().forget_keys(now.0.saturating_sub(KEYS_MS), |key| self.setups.needs_key(key));
                 round = Instant::now() + ROUND;
             }
             let wanted = *rules.borrow_and_update();

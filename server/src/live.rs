@@ -93,8 +93,11 @@ struct Key {
 impl Inner {
     fn know_key(&mut self, made_by: Option<&Idempotency>, run: RunId, created: Timestamp) {
         if let Some(made_by) = made_by {
-            let new = || Key { body: made_by.body.clone(), run, created };
-            self.keys.entry(made_by.key.clone()).or_insert_with(new);
+            // A key that was forgotten and used again means its newer run, also where both are read from disk.
+            let older = self.keys.get(&made_by.key).is_none_or(|known| (known.created, known.run) < (created, run));
+            if older {
+                self.keys.insert(made_by.key.clone(), Key { body: made_by.body.clone(), run, created });
+            }
         }
     }
 

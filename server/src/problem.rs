@@ -96,6 +96,12 @@ impl Problem {
         Self::new(409, "quarantined", format!("the log of run {run} is damaged: {why}"), hint)
     }
 
+    /// The log of a generic workflow is damaged: nothing of it goes on.
+    pub fn workflow_quarantined(workflow: &str, why: &str) -> Self {
+        let hint = "Look at its log with `comfyd log verify`, and start a new workflow with the steps that are left.";
+        Self::new(409, "quarantined", format!("the log of workflow {workflow} cannot be used: {why}"), hint)
+    }
+
     /// Something here is broken.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "internal", message, "Look at the server's log.")

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::dismissed::Dismissed;
 use crate::problem::Problem;
-use crate::setup::shows;
+use crate::setup::{not_read, recall, shows};
 
 /// What decides about the live view.
 #[derive(Debug)]
@@ -38,9 +38,23 @@ impl App {
     }
 
     /// The generic workflow of this id.
-    pub(crate) fn setup(&self, id: &str) -> Result<Arc<Setup>, Problem> {
-        let known = id.parse::<SetupId>().ok().and_then(|id| self.setups.get(&id));
-        known.ok_or_else(|| Problem::unknown_workflow(id))
+    pub(crate) async fn setup(&self, id: &str) -> Result<Arc<Setup>, Problem> {
+        let unknown = || Problem::unknown_workflow(id);
+        let id = id.parse::<SetupId>().map_err(|_| unknown())?;
+        if let Some(known) = self.setups.get(&id) {
+            return Ok(known);
+        }
+        // It was over long ago, or nothing of its log can be read.
+        match recall(&self.history.store, &id).await {
+            Ok(Some(setup)) => Ok(Arc::new(setup)),
+            Ok(None) => Err(self.set_aside(&id).map_or_else(unknown, |why| Problem::workflow_quarantined(id.as_str(), &why))),
+            Err(error) => Err(not_read(&id, &error)),
+        }
+    }
+
+    /// Why the log of a generic workflow cannot be used.
+    pub(crate) fn set_aside(&self, id: &SetupId) -> Option<String> {
+        self.history.store.quarantined(&StreamId::Setup(id.clone()))
     }
 
     /// Stops showing these as active.

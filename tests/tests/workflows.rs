@@ -1,5 +1,6 @@
 //! Generic workflows over restarts: wherever the power is cut, a workflow goes on by itself and no step's run is made twice.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use comfyd_fixtures::{FakeConfig, workflows};
 use comfyd_server::api::{Names, Secret, Security, router};
 use comfyd_server::app::Filter;
 use comfyd_server::store::Fault;
+use comfyd_server::testing::DATA;
 use comfyd_tests::world::{URL, World, in_simulation};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -159,5 +161,94 @@ fn a_disk_that_fails_undoes_a_start_and_delays_a_step() {
         assert!(world.disk.is_threatened());
         until(&world, |state| state["legacy_status"] == "completed").await;
         assert!(!world.disk.is_threatened(), "the write failed and was made up for");
+    });
+}
+
+#[test]
+fn a_damaged_log_is_shown_and_nothing_of_it_goes_on() {
+    in_simulation(async {
+        let mut world = World::new(9, FakeConfig::default());
+        world.start().await;
+        let graph: Value = serde_json::from_str(workflows::named("06_text").expect("a sample").json).expect("JSON");
+        let body = json!({ "workflow_id": "story", "step_delay": 0, "steps": [
+            { "action": "execute_comfyui_workflow", "url": URL, "workflow": graph }, { "action": "wait", "seconds": 1 }, { "action": "wait", "seconds": 600 }] });
+        assert_eq!(ask(&world, "POST", "/workflow/start", Some(&body)).await.0, 200);
+        let before = until(&world, |state| state["steps"][2]["status"] == "in_progress").await;
+        // Its user has removed the run, so that nothing but the log tells that it was made.
+        let run = before["steps"][0]["run_id"].as_str().expect("a run").parse().expect("a run id");
+        world.server().app.delete(run).await.expect("it is over");
+        world.shut_down().await;
+        world.disk.kill();
+        let log = Path::new(DATA).join("setups/story/events.log");
+        world.disk.edit(&log, |bytes| {
+            let fact = b"setup_step_run";
+            let at = bytes.windows(fact.len()).position(|seen| seen == fact).expect("the first step made a run");
+            // What was written later shows that this was whole once.
+            bytes[at] ^= 1;
+        });
+        world.start().await;
+        let shown = state(&world).await;
+        assert_eq!(
+            (&shown["legacy_status"], &shown["attention"]["kind"]),
+            (&json!("blocked"), &json!("quarantined")),
+            "{shown:#}"
+        );
+        assert_eq!(shown["steps"][0]["status"], "in_progress", "as far as it can be read");
+        let summary = ask(&world, "GET", "/workflow/state/summary?workflow_id=story", None).await.1["summary"].clone();
+        assert_eq!((&summary["active"], &summary["is_running"]), (&json!(true), &json!(false)));
+        // Simulated time: what it was about to do would be done by then.
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert_eq!(state(&world).await, shown);
+        assert_eq!(world.fake.ledger().posts(), 1, "its step is not done again");
+        for path in ["/workflow/stop", "/workflow/resume"] {
+            let (status, answer) = ask(&world, "POST", path, Some(&json!({ "workflow_id": "story" }))).await;
+            assert_eq!((status, &answer["code"]), (409, &json!("quarantined")), "{path}: {answer}");
+        }
+    });
+}
+
+#[test]
+fn a_run_is_asked_to_end_until_that_is_written() {
+    in_simulation(async {
+        let mut world = World::new(10, FakeConfig::default());
+        world.start().await;
+        let graph: Value =
+            serde_json::from_str(workflows::named("20_custom_slow_previews").expect("a sample").json).expect("JSON");
+        // Nothing runs there, so nothing is written but the stop and the cancellation.
+        world.fake.tune(|knobs| knobs.worker_delay = Duration::from_mins(1));
+        let body =
+            json!({ "workflow_id": "story", "url": URL, "steps": [{ "action": "execute_comfyui_workflow", "workflow": graph }] });
+        assert_eq!(ask(&world, "POST", "/workflow/start", Some(&body)).await.0, 200);
+        until(&world, |state| state["steps"][0]["run_id"].is_string()).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.disk.plan(Fault::Sync(2));
+        assert_eq!(ask(&world, "POST", "/workflow/stop", Some(&json!({ "workflow_id": "story" }))).await.0, 202);
+        until(&world, |state| state["legacy_status"] == "cancelled").await;
+        assert!(!world.disk.is_threatened(), "the write failed and was made up for");
+    });
+}
+
+#[test]
+fn what_was_over_long_ago_is_read_from_its_log() {
+    in_simulation(async {
+        let mut world = World::new(11, FakeConfig::default());
+        world.start().await;
+        let body =
+            |n: usize| json!({ "workflow_id": format!("w{n}"), "step_delay": 0, "steps": [{ "action": "wait", "seconds": 0 }] });
+        for n in 0..105 {
+            assert_eq!(ask(&world, "POST", "/workflow/start", Some(&body(n))).await.0, 200);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for _ in 0..2 {
+            let (status, answer) = ask(&world, "GET", "/workflow/state?workflow_id=w0", None).await;
+            assert_eq!((status, &answer["state"]["status"]), (200, &json!("completed")), "{answer}");
+            let (status, answer) = ask(&world, "POST", "/workflow/start", Some(&body(0))).await;
+            assert_eq!((status, &answer["message"]), (200, &json!("Workflow was started before")));
+            let (status, answer) = ask(&world, "POST", "/workflow/resume", Some(&json!({ "workflow_id": "w1" }))).await;
+            assert_eq!((status, &answer["code"]), (409, &json!("already_settled")), "{answer}");
+            assert_eq!(ask(&world, "GET", "/workflow/state?workflow_id=w105", None).await.0, 404);
+            world.power_cut().await;
+            world.start().await;
+        }
     });
 }

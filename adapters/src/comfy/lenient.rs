@@ -110,6 +110,22 @@ fn unit(bytes: &[u8]) -> Option<(u16, &str)> {
 
 /// Puts back what [`to_strict`] replaced.
 pub fn to_wire(text: &str) -> Cow<'_, str> {
+    unmark(text, Back::Wire)
+}
+
+/// Makes of what [`to_strict`] replaced JSON that every parser takes: the tokens as texts, replacement characters for lone surrogates.
+pub fn to_plain(text: &str) -> Cow<'_, str> {
+    unmark(text, Back::Plain)
+}
+
+/// What is put where a mark stands.
+#[derive(Clone, Copy)]
+enum Back {
+    Wire,
+    Plain,
+}
+
+fn unmark(text: &str, back: Back) -> Cow<'_, str> {
     if !text.contains("\\u0000") {
         return Cow::Borrowed(text);
     }
@@ -123,14 +139,19 @@ pub fn to_wire(text: &str) -> Cow<'_, str> {
             Some((*token, after))
         });
         if let Some((token, after)) = token {
-            out.push_str(token);
+            match back {
+                Back::Wire => out.push_str(token),
+                Back::Plain => out.extend(["\"", token, "\""]),
+            }
             rest = after;
             continue;
         }
         let surrogate = here.strip_prefix(SURROGATE_JSON).and_then(|hex| hex.get(..4).map(|digits| (digits, &hex[4..])));
         if let Some((hex, after)) = surrogate {
-            out.push_str("\\u");
-            out.push_str(hex);
+            match back {
+                Back::Wire => out.extend(["\\u", hex]),
+                Back::Plain => out.push_str("\\ufffd"),
+            }
             rest = after;
             continue;
         }
@@ -199,6 +220,9 @@ mod tests {
             let strict = to_strict(text);
             let value: Value = serde_json::from_str(&strict).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(to_wire(&strict), text);
+            let plain = to_plain(&strict);
+            serde_json::from_str::<Value>(&plain).unwrap_or_else(|error| panic!("{plain}: {error}"));
+            assert!(!plain.contains(TOKEN_JSON) || text.contains(TOKEN_JSON), "{plain}");
             // Also after a parser and a printer had it.
             let printed = serde_json::to_string(&value).expect("a value prints");
             let again: Value = serde_json::from_str(&to_strict(&to_wire(&printed))).expect("wire text parses");

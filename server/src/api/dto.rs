@@ -113,6 +113,10 @@ pub(super) fn idempotency_key(header: Option<&axum::http::HeaderValue>) -> Resul
     let Some(header) = header else { return Ok(None) };
     let good = |key: &&str| !key.is_empty() && key.len() <= MAX_KEY;
     let key = header.to_str().ok().filter(good).map(str::to_owned);
+    if key.as_deref().is_some_and(|key| key.starts_with(crate::setup::KEYS)) {
+        let message = format!("`Idempotency-Key` begins with `{}`, as those of generic workflows do", crate::setup::KEYS);
+        return Err(Problem::invalid("bad_idempotency_key", message, "Choose another, such as a UUID."));
+    }
     key.map(Some).ok_or_else(|| {
         let message = format!("`Idempotency-Key` is empty, longer than {MAX_KEY} characters or not ASCII");
         Problem::invalid("bad_idempotency_key", message, "Send a short random text, such as a UUID.")
@@ -306,5 +310,6 @@ mod tests {
         assert_eq!(idempotency_key(None).expect("none"), None);
         assert_eq!(key("k-1").expect("good"), Some("k-1".to_owned()));
         assert!(key("").is_err() && key(&"k".repeat(201)).is_err() && key("\u{e9}").is_err());
+        assert_eq!(key("setup/a/0/1").expect_err("those of workflows").status, 400);
     }
 }

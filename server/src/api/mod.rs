@@ -9,6 +9,7 @@ mod board;
 mod body;
 mod content;
 mod cors;
+mod credentials;
 mod disposition;
 mod dto;
 mod feed;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use comfyd_adapters::comfy::lenient::{to_plain, to_strict};
 use comfyd_engine::{Percent, Setup, SetupPhase, SetupStep, SetupTask, StepStatus, TaskStatus, Time};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -36,17 +37,34 @@ pub(super) const FIELDS: &[&str] = &[
 ];
 
 /// A generic workflow as its readers see it.
-pub(super) struct SetupView<'a>(&'a Setup);
+pub(super) struct SetupView<'a> {
+    setup: &'a Setup,
+    /// That its log cannot be used, and why.
+    aside: Option<String>,
+}
 
 impl<'a> SetupView<'a> {
     /// The view of a workflow.
     pub(super) fn of(setup: &'a Setup) -> Self {
-        Self(setup)
+        Self { setup, aside: None }
+    }
+
+    /// The same where its log cannot be used: nothing of it goes on, whatever it says.
+    pub(super) fn set_aside(self, why: Option<String>) -> Self {
+        let aside = why
+            .map(|why| format!("Its log cannot be used, so nothing of it goes on, and what came last may not be shown: {why}"));
+        Self { aside, ..self }
+    }
+
+    /// What is set aside waits for its user.
+    fn word(&self) -> &'static str {
+        let phase = self.setup.phase();
+        if self.aside.is_some() && !phase.is_over() { "blocked" } else { phase.as_str() }
     }
 
     /// The plan's five words. What waits for its user has not ended, so it is `executing` too.
     pub(super) fn status(&self) -> &'static str {
-        match self.0.phase().as_str() {
+        match self.word() {
             "running" | "blocked" => "executing",
             over => over,
         }
@@ -54,31 +72,35 @@ impl<'a> SetupView<'a> {
 
     /// The share of the steps that are done or left out.
     pub(super) fn percent(&self) -> Percent {
-        let steps = self.0.steps();
+        let steps = self.setup.steps();
         let finished = steps.iter().filter(|step| step.is_finished()).count();
         Percent(u32::try_from(finished * 1000 / steps.len().max(1)).unwrap_or(1000))
     }
 
     /// Whether its steps are being done here.
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.0.phase(), SetupPhase::Running | SetupPhase::Stopping)
+        self.aside.is_none() && matches!(self.setup.phase(), SetupPhase::Running | SetupPhase::Stopping)
     }
 
     fn attention(&self) -> Option<Attention<'_>> {
-        let id = self.0.id().as_str();
+        if let Some(message) = &self.aside {
+            let hint = "Look at it with `comfyd log verify`, and start a new workflow with the steps that are left.";
+            return Some(Attention { kind: "quarantined", message, hint: Some(hint), actions: vec![] });
+        }
+        let id = self.setup.id().as_str();
         let resume =
             Action { id: "resume", label: "Resume", method: "POST", href: "/workflow/resume", body: ActionBody::new(id, None) };
         let stop = Action { id: "stop", label: "Stop", method: "POST", href: "/workflow/stop", body: ActionBody::new(id, None) };
-        match self.0.phase() {
-            SetupPhase::Imported(_) if !self.0.phase().is_over() => Some(Attention {
+        match self.setup.phase() {
+            SetupPhase::Imported(_) if !self.setup.phase().is_over() => Some(Attention {
                 kind: "imported",
                 message: "This state was imported; nothing of it runs here. Resume goes on with the first unfinished step.",
                 hint: None,
                 actions: vec![resume, stop],
             }),
             SetupPhase::Blocked => {
-                let current = self.0.current();
-                let error = self.0.steps().get(current)?.error()?;
+                let current = self.setup.current();
+                let error = self.setup.steps().get(current)?.error()?;
                 let skip = u32::try_from(current).ok();
                 let body = ActionBody::new(id, skip);
                 let skip = Action { id: "skip", label: "Leave out this step", method: "POST", href: "/workflow/resume", body };
@@ -101,14 +123,14 @@ impl<'a> SetupView<'a> {
 
 impl Serialize for SetupView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let setup = self.0;
+        let setup = self.setup;
         let target = setup.target();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", TYPE)?;
         map.serialize_entry("version", &VERSION)?;
         map.serialize_entry("workflow_id", setup.id())?;
         map.serialize_entry("status", self.status())?;
-        map.serialize_entry("legacy_status", setup.phase().as_str())?;
+        map.serialize_entry("legacy_status", self.word())?;
         map.serialize_entry("current_step", &setup.current())?;
         map.serialize_entry("total_steps", &setup.steps().len())?;
         map.serialize_entry("progress_percent", &self.percent())?;
@@ -120,7 +142,7 @@ impl Serialize for SetupView<'_> {
         map.serialize_entry("instance", &target.instance)?;
         map.serialize_entry("url", &target.url)?;
         map.serialize_entry("step_delay", &seconds(setup.step_delay_ms()))?;
-        map.serialize_entry("stopping", &setup.is_stopping())?;
+        map.serialize_entry("stopping", &(setup.is_stopping() && self.is_running()))?;
         map.serialize_entry("attention", &self.attention())?;
         map.serialize_entry("seq", &setup.seq())?;
         others::<S>(&mut map, setup.fields())?;
@@ -133,10 +155,12 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-/// Fields that are not ours, as they came.
+/// Fields that are not ours, as they came; what is no JSON, such as Python's `NaN`, as text.
 fn others<S: Serializer>(map: &mut S::SerializeMap, fields: &BTreeMap<String, String>) -> Result<(), S::Error> {
     for (name, text) in fields {
-        let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+        let strict = to_strict(text);
+        let plain = to_plain(&strict);
+        let raw: &RawValue = serde_json::from_str(&plain).map_err(serde::ser::Error::custom)?;
         map.serialize_entry(name, raw)?;
     }
     Ok(())
@@ -248,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_view_has_the_fields_of_its_description() {
-        let file = r#"{"workflow_id": "a", "status": "blocked", "start_time": "2025-12-08T21:14:03Z", "odd": 1.50, "steps": [{"action": "x",
+        let file = r#"{"workflow_id": "a", "status": "blocked", "start_time": "2025-12-08T21:14:03Z", "odd": 1.50, "loss": [NaN, "a\ud83d"], "steps": [{"action": "x",
             "status": "failed", "error": "no", "completion_note": "n", "tasks": [{"name": "t", "status": "success (1/1)", "subtasks": [{"name": "u"}]}]}]}"#;
         let fields = crate::api::body::Fields::parse(file.as_bytes()).expect("an object");
         let (id, file) = crate::api::state_file::read(fields).expect("a state file");
@@ -256,11 +280,12 @@ mod tests {
         let setup = Setup::created(id, &recorded).expect("a first fact");
         let text = serde_json::to_string(&SetupView::of(&setup)).expect("a view is plain data");
         assert!(text.contains(r#""odd":1.50"#), "as it came: {text}");
+        assert!(text.contains(r#""loss":["NaN", "a\ufffd"]"#), "anybody can read it: {text}");
         let view: Value = serde_json::from_str(&text).expect("JSON");
         let schemas = &crate::api::openapi::document()["components"]["schemas"];
         let described = |name: &str| keys(&schemas[name]["properties"]);
         let mut seen = keys(&view);
-        assert!(seen.remove("odd"));
+        assert!(seen.remove("odd") && seen.remove("loss"));
         assert_eq!(seen, described("SetupState"));
         assert_eq!(seen, FIELDS.iter().copied().collect());
         let step = &view["steps"][0];

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use comfyd_engine::{PlannedStep, SetupCreated, SetupId, SetupPhase, SetupTarget};
 
 use super::body::{Fields, fields};
+use super::credentials;
 use super::reply::{Answer, success};
 use super::routes::Ctx;
 use super::setup_shapes::{Changed, ResumeBody, StartBody, StopBody};
@@ -50,7 +51,7 @@ pub(super) async fn start(State(ctx): State<Ctx>, request: Request) -> Answer {
     (status = 409, description = "It was over before", body = Problem),
 ))]
 pub(super) async fn stop(State(ctx): State<Ctx>, request: Request) -> Answer {
-    let setup = ctx.app.setup(&workflow_id(&mut fields(request).await?)?)?;
+    let setup = ctx.app.setup(&workflow_id(&mut fields(request).await?)?).await?;
     let setup = ctx.app.setups.stop(setup.id().clone()).await?;
     match setup.phase() {
         SetupPhase::Stopping => changed(StatusCode::ACCEPTED, &setup, "Workflow is being stopped"),
@@ -68,7 +69,7 @@ pub(super) async fn stop(State(ctx): State<Ctx>, request: Request) -> Answer {
 ))]
 pub(super) async fn resume(State(ctx): State<Ctx>, request: Request) -> Answer {
     let mut fields = fields(request).await?;
-    let setup = ctx.app.setup(&workflow_id(&mut fields)?)?;
+    let setup = ctx.app.setup(&workflow_id(&mut fields)?).await?;
     let skip = fields.take("skip")?.unwrap_or_default();
     let setup = ctx.app.setups.resume(setup.id().clone(), skip).await?;
     ctx.app.undismiss(setup.id()).await?;
@@ -145,6 +146,7 @@ pub(super) fn target(fields: &mut Fields) -> Result<SetupTarget, Problem> {
         name.parse::<comfyd_engine::InstanceId>()
             .map_err(|error| Problem::invalid("bad_instance", format!("field `instance`: {error}"), "Correct the name."))?;
     }
+    url.as_deref().map(crate::instances::parse_url).transpose()?;
     Ok(SetupTarget { ssh_connection, instance, url })
 }
 
@@ -173,6 +175,7 @@ fn step((number, mut fields): (usize, Fields)) -> Result<PlannedStep, Problem> {
     let label = label.unwrap_or_else(|| action.label.to_owned()).chars().take(MAX_TEXT).collect();
     let enabled = fields.take("enabled").map_err(of_step)?.unwrap_or(true);
     let plan = PlannedStep { action: name, label, enabled, fields: fields.rest() };
+    credentials::refuse(&plan).map_err(of_step)?;
     check(&plan).map_err(of_step)?;
     Ok(plan)
 }
@@ -232,10 +235,28 @@ mod tests {
             (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "ssh x; y"}"#, "bad_ssh_connection", "ssh x"),
             (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "ssh x", "instance": "a"}"#, "two_targets", "instance"),
             (r#"{"steps": [{"action": "test_ssh"}], "instance": "A B"}"#, "bad_instance", "instance"),
+            (r#"{"steps": [{"action": "test_ssh"}], "url": "http://me:hunter2@127.0.0.1:8188"}"#, "address_userinfo", "url"),
+            (
+                r#"{"steps": [{"action": "test_comfyui", "url": "http://me:hunter2@127.0.0.1:8188"}]}"#,
+                "address_userinfo",
+                "steps[0]",
+            ),
+            (
+                r#"{"steps": [{"action": "sync_instance", "repo_url": "https://hunter2@host.example/x"}]}"#,
+                "address_userinfo",
+                "repo_url",
+            ),
+            (r#"{"steps": [{"action": "setup_civitdl", "civitai_api_key": "hunter2"}]}"#, "secret_field", "civitai_api_key"),
+            (
+                r#"{"steps": [{"action": "test_ssh"}, {"action": "setup_civitdl", "env": [{"HF_TOKEN": "hunter2"}]}]}"#,
+                "secret_field",
+                "steps[1]",
+            ),
         ];
         for (body, code, word) in rows {
             let problem = read(body).expect_err(body);
             assert_eq!(problem.code, code, "{body}: {problem}");
+            assert!(!format!("{problem:?}").contains("hunter2"), "{body}: {problem:?}");
             assert!(problem.message.contains(word) && !problem.hint.is_empty(), "{body}: {problem}");
         }
     }

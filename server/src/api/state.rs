@@ -73,7 +73,7 @@ impl Found {
         {
             return Ok(Self::Run(Box::new(ctx.app.view(run).await?)));
         }
-        if types.contains(&Type::Setup) { ctx.app.setup(id).map(Self::Setup) } else { Err(Problem::unknown_workflow(id)) }
+        if types.contains(&Type::Setup) { ctx.app.setup(id).await.map(Self::Setup) } else { Err(Problem::unknown_workflow(id)) }
     }
 
     /// Of both types that which changed last.
@@ -105,7 +105,7 @@ struct Shown<T: Serialize> {
 pub(super) async fn get(State(ctx): State<Ctx>, query: Result<Query<Which>, QueryRejection>) -> Answer {
     match Found::of(&ctx, &query_of(query)?).await? {
         Some(Found::Run(view)) => ok(&Shown { state: Some(&*view) }),
-        Some(Found::Setup(setup)) => ok(&Shown { state: Some(SetupView::of(&setup)) }),
+        Some(Found::Setup(setup)) => ok(&Shown { state: Some(SetupView::of(&setup).set_aside(ctx.app.set_aside(setup.id()))) }),
         None => ok(&Shown::<()> { state: None }),
     }
 }
@@ -125,9 +125,12 @@ struct Imported<'a> {
     (status = 422, description = "It is of another type or a newer version", body = Problem),
     (status = 400, description = "A field is wrong; the message names it", body = Problem),
     (status = 409, description = "A workflow of this id was started here", body = Problem),
+    (status = 429, description = "Too many workflows are open", body = Problem),
+    (status = 507, description = "Too little room is free on the disk", body = Problem),
 ))]
 pub(super) async fn import(State(ctx): State<Ctx>, request: Request) -> Answer {
     let (id, file) = state_file::read(fields(request).await?)?;
+    ctx.app.intake.check_room()?;
     let imported = ctx.app.setups.import(id, file).await?;
     ctx.app.undismiss(imported.setup.id()).await?;
     let workflow_id = imported.setup.id().as_str();
@@ -200,7 +203,7 @@ pub(super) async fn summary(State(ctx): State<Ctx>, query: Result<Query<Which>, 
     let summary = match found {
         None => Summary::default(),
         Some(Found::Setup(setup)) => {
-            let view = SetupView::of(&setup);
+            let view = SetupView::of(&setup).set_aside(ctx.app.set_aside(setup.id()));
             Summary {
                 active: !setup.phase().is_over(),
                 workflow_id: Some(setup.id().to_string()),

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::body::Fields;
+use super::credentials;
 use super::setup_view::{FIELDS, TYPE, VERSION};
 use super::setups::{MAX_STEPS, chosen_id, fits, target, workflow_id};
 use crate::problem::Problem;
@@ -47,6 +48,8 @@ pub(super) fn read(mut fields: Fields) -> Result<(SetupId, SetupImported), Probl
     let mut others = fields.rest();
     others.retain(|name, _| !FIELDS.contains(&name.as_str()));
     small(&others)?;
+    credentials::check_urls(&others)?;
+    credentials::mask(&mut others);
     Ok((id, SetupImported { target, status, steps, started, updated, fields: others }))
 }
 
@@ -97,7 +100,10 @@ fn step_of(mut fields: Fields) -> Result<ImportedStep, Problem> {
     let error = fields.take::<Value>("error")?.as_ref().map(error);
     // Ours says which run it was; that run is not of this workflow any more.
     fields.take_raw("run_id");
-    let plan = PlannedStep { action, label, enabled: status != StepStatus::Skipped, fields: fields.rest() };
+    let mut fields = fields.rest();
+    credentials::check_urls(&fields)?;
+    credentials::mask(&mut fields);
+    let plan = PlannedStep { action, label, enabled: status != StepStatus::Skipped, fields };
     Ok(ImportedStep { plan, status, tasks, note, error })
 }
 
@@ -106,7 +112,7 @@ fn error(told: &Value) -> StepError {
     let message = field("message").or_else(|| told.as_str().map(str::to_owned));
     StepError {
         code: field("code").unwrap_or_else(|| "failed".to_owned()),
-        message: message.unwrap_or_else(|| told.to_string()),
+        message: message.unwrap_or_else(|| credentials::masked(&told.to_string())),
         hint: field("hint").unwrap_or_default(),
     }
 }
@@ -127,7 +133,10 @@ fn task_of(mut fields: Fields, depth: usize) -> Result<SetupTask, Problem> {
     let (status, more) = task_status(&word)?;
     let note = fields.take("note")?.or(more);
     let subtasks = tasks(&mut fields, "subtasks", depth + 1)?;
-    Ok(SetupTask { name, status, note, subtasks, fields: fields.rest() })
+    let mut fields = fields.rest();
+    credentials::check_urls(&fields)?;
+    credentials::mask(&mut fields);
+    Ok(SetupTask { name, status, note, subtasks, fields })
 }
 
 /// A word, with more behind it: `success (8/8)`.

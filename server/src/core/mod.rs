@@ -12,6 +12,6 @@ mod task;
 
 pub use message::{AskError, CoreHandle, Granted};
 pub use recovery::{RecoverError, RecoveredCore, recover};
-pub(crate) use recovery::{decode, fold_records};
+pub(crate) use recovery::{decode, fold_records, with_causes};
 pub(crate) use task::CoreParts;
 pub use task::{Core, CoreConfig};

@@ -160,7 +160,7 @@ async fn recover_instance(store: &FileStore, id: &InstanceId, core: &mut Recover
     }
 }
 
-fn with_causes(error: &RecoverError) -> String {
+pub(crate) fn with_causes(error: &RecoverError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

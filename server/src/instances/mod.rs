@@ -11,7 +11,7 @@ mod look;
 mod service;
 mod view;
 
-pub(crate) use address::check_url;
+pub(crate) use address::{check_url, parse_url};
 pub(crate) use board::{Board, Known};
 pub use classes::Classes;
 pub use declared::{InstanceEntry, check_entries};

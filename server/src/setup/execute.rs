@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use comfyd_engine::{Force, RunId, RunView, SetupTarget, StepEnding};
+use comfyd_engine::{Force, RunId, RunView, SetupId, SetupTarget, StepEnding};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{Reporter, StepCall, StepRunner, Working, ending_of};
@@ -18,6 +19,9 @@ use crate::problem::Problem;
 /// How long a server that is busy is left alone; doubled each time.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_mins(1);
+
+/// How the keys of steps begin. Those of clients never do.
+pub(crate) const KEYS: &str = "setup/";
 
 /// Makes runs and follows them.
 pub(super) struct ExecuteWorkflow {
@@ -47,7 +51,12 @@ impl StepRunner for ExecuteWorkflow {
 }
 
 fn key(call: &StepCall, attempt: u32) -> String {
-    format!("setup/{}/{}/{attempt}", call.setup, call.step)
+    format!("{KEYS}{}/{}/{attempt}", call.setup, call.step)
+}
+
+/// The workflow whose step made this key; nothing of a client's.
+pub(super) fn setup_of(key: &str) -> Option<SetupId> {
+    key.strip_prefix(KEYS)?.split('/').next()?.parse().ok()
 }
 
 /// The run of this beginning, or one of an earlier beginning that has not ended.
@@ -103,7 +112,7 @@ pub(super) fn target_fields(target: &SetupTarget) -> BTreeMap<String, String> {
 
 /// Follows a run to its end; stops it when asked to.
 async fn follow(app: &App, run: RunId, reporter: &Reporter, stop: &CancellationToken) -> Result<StepEnding, Problem> {
-    let mut asked = false;
+    let mut ask_at = Some(Instant::now());
     loop {
         let watch = app.watch(run);
         let view = app.view(run).await?;
@@ -130,14 +139,22 @@ async fn follow(app: &App, run: RunId, reporter: &Reporter, stop: &CancellationT
                     // Its last value stands in the log.
                     Err(_) => break,
                 },
-                () = stop.cancelled(), if !asked => {
-                    asked = true;
-                    // One that has just ended tells how; one that cannot be stopped says so itself.
-                    if let Err(problem) = app.cancel(run, Force::No).await {
-                        tracing::info!(%run, %problem, "run of a stopped step not cancelled");
-                    }
-                }
+                () = due(stop, ask_at), if ask_at.is_some() => ask_at = ask_to_end(app, run).await,
             }
         }
     }
+}
+
+/// Waits until the run is to be asked to end.
+async fn due(stop: &CancellationToken, ask_at: Option<Instant>) {
+    stop.cancelled().await;
+    tokio::time::sleep_until(ask_at.unwrap_or_else(Instant::now)).await;
+}
+
+/// Asks a run to end; tells when to ask again.
+async fn ask_to_end(app: &App, run: RunId) -> Option<Instant> {
+    let problem = app.cancel(run, Force::No).await.err()?;
+    tracing::info!(%run, %problem, "run of a stopped step not cancelled");
+    // What is busy, or could not be written, may go later. One that has just ended tells how; one that cannot be stopped says so itself.
+    (problem.status >= 500).then(|| Instant::now() + AGAIN)
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use comfyd_engine::{Setup, SetupCreated, SetupId, SetupImported, SetupInput, SetupRefusal, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::execute::setup_of;
+use crate::core::RecoverError;
 use crate::problem::Problem;
 use crate::store::AppendError;
 
@@ -59,6 +61,8 @@ pub(super) enum AskError {
     Refused(#[from] SetupRefusal),
     #[error("its log cannot be used: {0}")]
     Aside(String),
+    #[error("its log could not be read")]
+    NotRead(#[from] RecoverError),
     #[error("the log could not be written")]
     NotStored(#[from] AppendError),
 }
@@ -84,6 +88,12 @@ impl Shown {
     }
 }
 
+impl Shown {
+    pub(super) fn forget(&self, id: &SetupId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
 impl Setups {
     pub(crate) fn channel() -> (Self, SetupInbox) {
         let (asks, inbox) = mpsc::channel(QUEUE);
@@ -96,7 +106,7 @@ impl Setups {
         self.shown.1.subscribe()
     }
 
-    /// The workflow of this id.
+    /// The workflow of this id, unless it was over long ago; see [`super::recall`].
     pub(crate) fn get(&self, id: &SetupId) -> Option<Arc<Setup>> {
         self.shown.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
@@ -106,6 +116,11 @@ impl Setups {
         let shown = self.shown.0.read().unwrap_or_else(PoisonError::into_inner);
         let seen = shown.values().filter(|setup| shows(setup, since) && !hidden(setup.id()));
         seen.max_by_key(|setup| (!setup.phase().is_over(), setup.recorded(), setup.id().clone())).cloned()
+    }
+
+    /// Whether a step may ask again under this key.
+    pub(crate) fn needs_key(&self, key: &str) -> bool {
+        setup_of(key).and_then(|id| self.get(&id)).is_some_and(|setup| !setup.phase().is_over())
     }
 
     /// Starts a workflow.
@@ -180,8 +195,19 @@ fn problem(id: &SetupId, error: &AskError) -> Problem {
             message,
             "Look at its log with `comfyd log verify`, and start a new workflow with the steps that are left.",
         ),
+        AskError::NotRead(error) => not_read(id, error),
         AskError::NotStored(error) => not_stored(&message, error),
     }
+}
+
+/// The log of a workflow could not be read.
+pub(crate) fn not_read(id: &SetupId, error: &RecoverError) -> Problem {
+    let message = format!("workflow {id}: failed to {}", crate::core::with_causes(error));
+    Problem::unavailable(
+        "not_readable_now",
+        message,
+        "Nothing was changed. Look at the data directory and its disk, and try again.",
+    )
 }
 
 fn not_stored(message: &str, error: &AppendError) -> Problem {

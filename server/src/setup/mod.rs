@@ -14,8 +14,9 @@ mod tasks;
 mod work;
 
 pub(crate) use actions::{ACTIONS, Action};
-pub(crate) use handle::{Setups, StartSetup, shows};
-pub(crate) use recover::recover;
+pub(crate) use execute::KEYS;
+pub(crate) use handle::{Setups, StartSetup, not_read, shows};
+pub(crate) use recover::{recall, recover};
 pub(crate) use runner::Runners;
 pub(crate) use work::{SetupLoop, SetupParts};
 

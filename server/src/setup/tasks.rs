@@ -5,6 +5,14 @@ use comfyd_engine::{NodeView, RunView, SetupTask, Status, StepEnding, StepError,
 /// More nodes than this are not shown one by one.
 const MAX_TASKS: usize = 500;
 
+/// The most characters of a name or of an id in a task's name, and of what a task says: all tasks must fit one record.
+const MAX_NAME: usize = 100;
+const MAX_NOTE: usize = 300;
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
 /// One task a node that counts, as the plan names them.
 pub(super) fn of(view: &RunView) -> Vec<SetupTask> {
     let counting = view.nodes.iter().filter(|node| node.counts || node.status == "failed");
@@ -18,8 +26,9 @@ fn task(node: &NodeView) -> SetupTask {
         "failed" => TaskStatus::Failed,
         _ => TaskStatus::Pending, // The plan has one more word.
     };
-    let name = format!("{} ({})", node.node_type, node.node_id);
-    SetupTask { name, status, note: node.message.clone(), subtasks: vec![], fields: [].into() }
+    let name = format!("{} ({})", cut(node.node_type.as_str(), MAX_NAME), cut(node.node_id.as_str(), MAX_NAME));
+    let said = node.message.as_deref().map(|message| cut(message, MAX_NOTE));
+    SetupTask { name, status, note: said, subtasks: vec![], fields: [].into() }
 }
 
 /// What the step says while the run goes on.

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Ask, AskError, Message, SetupInbox, Setups, Started};
+use super::recover::{recall, surplus};
 use super::runner::{Reporter, Runners, StepCall, Told, Working};
 use crate::store::{Append, AppendError, Class, FileStore, Sync};
 
@@ -108,8 +109,12 @@ impl SetupLoop {
                     // The caller may have gone; what it asked for is done all the same.
                     let _ = reply.send(answer);
                     self.pursue(&id);
+                    self.let_go();
                 }
-                Some(Message::Said { id, input }) => self.observe(id, input).await,
+                Some(Message::Said { id, input }) => {
+                    self.observe(id, input).await;
+                    self.let_go();
+                }
                 None => self.time_passes().await,
             }
         }
@@ -127,7 +132,20 @@ impl SetupLoop {
 
     /// Whether something of a workflow is still to be written: then nothing new begins.
     fn waits(&self, id: &SetupId) -> bool {
-        self.owed.iter().any(|(owed, _)| owed == id) || self.store.quarantined(&StreamId::Setup(id.clone())).is_some()
+        self.owed.iter().any(|(owed, _)| owed == id) || self.aside(id).is_some()
+    }
+
+    /// Why the log of a workflow cannot be used; then nothing is done for it.
+    fn aside(&self, id: &SetupId) -> Option<String> {
+        self.store.quarantined(&StreamId::Setup(id.clone()))
+    }
+
+    /// Old ones that are over leave memory; their logs stay.
+    fn let_go(&mut self) {
+        while let Some(id) = surplus(&self.setups) {
+            self.setups.remove(&id);
+            self.inbox.shown.forget(&id);
+        }
     }
 
     async fn time_passes(&mut self) {
@@ -146,8 +164,13 @@ impl SetupLoop {
     }
 
     async fn grant(&mut self, id: &SetupId, ask: Ask) -> Result<Started, AskError> {
-        if let Some(why) = self.store.quarantined(&StreamId::Setup(id.clone())) {
+        if let Some(why) = self.aside(id) {
             return Err(AskError::Aside(why));
+        }
+        if !self.setups.contains_key(id)
+            && let Some(setup) = recall(&self.store, id).await?
+        {
+            self.setups.insert(id.clone(), setup);
         }
         let mut fresh = true;
         match (ask, self.setups.get(id)) {
@@ -170,7 +193,7 @@ impl SetupLoop {
     }
 
     async fn create(&mut self, id: &SetupId, event: SetupEvent) -> Result<(), AskError> {
-        let open = self.setups.values().filter(|setup| !setup.phase().is_over()).count();
+        let open = self.setups.values().filter(|setup| !setup.phase().is_over() && self.aside(setup.id()).is_none()).count();
         if open >= MAX_OPEN {
             return Err(AskError::TooMany(open));
         }
@@ -184,7 +207,7 @@ impl SetupLoop {
 
     /// Takes in what is no request. What the log does not take is kept.
     async fn observe(&mut self, id: SetupId, input: SetupInput) {
-        let Some(setup) = self.setups.get(&id) else { return };
+        let Some(setup) = self.setups.get(&id).filter(|_| self.aside(&id).is_none()) else { return };
         // What stands behind something unwritten waits too.
         if self.owed.iter().any(|(owed, _)| *owed == id) && input != SetupInput::Deadline {
             self.owed.push_back((id, input));
@@ -196,10 +219,18 @@ impl SetupLoop {
         };
         if let Err(error) = self.record(&id, events).await {
             tracing::error!(setup = %id, %error, "workflow not written");
+            // How far a step is may be left out; how it ends may not.
+            if error.refused().is_some() && matches!(input, SetupInput::Report { .. }) {
+                return;
+            }
             if error.refused().is_some() {
                 // This log takes nothing any more: the step is left to itself, and nothing is claimed about it.
                 self.at_work.remove(&id);
-                return self.store.quarantine(&StreamId::Setup(id), error.to_string());
+                self.store.quarantine(&StreamId::Setup(id.clone()), error.to_string());
+                if let Some(setup) = self.setups.get(&id) {
+                    self.inbox.shown.publish(setup);
+                }
+                return;
             }
             self.owed.push_back((id, input));
             self.again_at = Some(tokio::time::Instant::now() + self.again_after);
@@ -241,7 +272,8 @@ impl SetupLoop {
 
     /// Calls the runner of the step in progress, or tells it to stop.
     fn pursue(&mut self, id: &SetupId) {
-        let Some(setup) = self.setups.get(id) else { return };
+        // What a damaged log tells of the last is not the last: its step may be done.
+        let Some(setup) = self.setups.get(id).filter(|_| self.aside(id).is_none()) else { return };
         let Some((step, attempt)) = setup.in_progress() else {
             self.at_work.remove(id);
             return;

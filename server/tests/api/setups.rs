@@ -147,6 +147,20 @@ async fn a_failed_run_fails_its_step() {
 }
 
 #[tokio::test]
+async fn names_of_tasks_are_short() {
+    let house = House::new(50.0).await;
+    let long = "N".repeat(1000);
+    let body = json!({ "step_delay": 0, "steps": [
+        { "action": "execute_comfyui_workflow", "workflow": { "1": { "class_type": long, "inputs": {} } } },
+    ] });
+    let id = start(&house, &body).await;
+    let state = house.workflow_until(&id, is("failed")).await;
+    let tasks = state["steps"][0]["tasks"].as_array().expect("a list");
+    let names: Vec<&str> = tasks.iter().map(|task| task["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, [format!("{} (1)", "N".repeat(100))]);
+}
+
+#[tokio::test]
 async fn a_test_of_nobody_fails_with_a_reason() {
     let house = House::new(1.0).await;
     let id = start(&house, &json!({ "url": "http://127.0.0.1:1", "steps": [{ "action": "test_comfyui" }] })).await;

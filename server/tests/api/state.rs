@@ -118,6 +118,44 @@ async fn an_old_state_file_is_imported_in_the_documented_shape() {
 }
 
 #[tokio::test]
+async fn secrets_of_an_imported_file_are_masked_before_they_are_written() {
+    let house = House::new(1.0).await;
+    let mut file = sample();
+    file["vastai_api_key"] = json!("hunter2");
+    file["env"] = json!([{ "HF_TOKEN": "hunter2", "HOME": "/root" }]);
+    file["steps"][0]["password"] = json!("hunter2");
+    file["steps"][1]["tasks"][0]["client_secret"] = json!("hunter2");
+    file["steps"][2]["error"] = json!({ "token": "hunter2" });
+    let reply = house.post("/workflow/state", &file).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{:?}", reply.body);
+    let state = reply.json()["state"].clone();
+    assert_eq!((&state["vastai_api_key"], &state["env"]), (&json!("***"), &json!([{ "HF_TOKEN": "***", "HOME": "/root" }])));
+    assert_eq!((&state["steps"][0]["password"], &state["steps"][1]["tasks"][0]["client_secret"]), (&json!("***"), &json!("***")));
+    assert!(!state.to_string().contains("hunter2"), "{state:#}");
+    let mut folders = vec![house.dir.path().join("data")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let bytes = std::fs::read(&path).expect("a file");
+            assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "{}", path.display());
+        }
+    }
+    assert!(files > 0);
+    // With numbers that are none, as Python writes them.
+    let text = file.to_string().replacen('{', r#"{"loss": NaN, "#, 1);
+    let request = crate::support::asking("POST", "/workflow/state").header("content-type", "application/json");
+    let reply = house.ask(request.body(axum::body::Body::from(text)).expect("a request")).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{:?}", reply.body);
+    assert_eq!(house.get("/workflow/state").await.json()["state"]["loss"], "NaN");
+}
+
+#[tokio::test]
 async fn what_cannot_be_imported_is_refused_by_name() {
     let house = House::new(1.0).await;
     let with = |field: &str, value: Value| {
@@ -133,6 +171,7 @@ async fn what_cannot_be_imported_is_refused_by_name() {
         (with("steps", json!([])), 400, "bad_field"),
         (with("ssh_connection", json!("rm -rf /")), 400, "bad_ssh_connection"),
         (with("more", json!("x".repeat(2 << 20))), 413, "too_large"),
+        (with("repo_url", json!("https://hunter2@host.example/x")), 400, "address_userinfo"),
     ];
     for (file, status, code) in rows {
         let reply = house.post("/workflow/state", &file).await;
