@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, broadcast, watch};
 use utoipa::ToSchema;
 
 use crate::core::CoreHandle;
-use crate::live::{Live, Preview};
+use crate::live::{Keyed, Live, Preview};
 use crate::problem::Problem;
 use crate::store::Health;
 
@@ -99,6 +99,15 @@ fn not_over(run: RunId, how: &str, hint: &str) -> Problem {
     Problem::new(409, "not_settled", format!("run {run} {how}"), hint)
 }
 
+fn key_not_kept(error: &std::io::Error) -> Problem {
+    let message = format!("the run's Idempotency-Key could not be kept: {error}");
+    if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
+        let hint = "Free disk space, or remove runs that are older than a day; nothing was removed.";
+        return Problem::new(507, "disk_full", message, hint);
+    }
+    Problem::unavailable("not_stored", message, "Try again; look at the disk. Nothing was removed.")
+}
+
 impl App {
     /// Creates a run: parses, checks, stores, and answers when it is on disk.
     ///
@@ -117,8 +126,9 @@ impl App {
         // A twin waits for the first answer. Requests with keys go one by one: they are rare, and right comes before fast.
         let _turn = self.keyed.lock().await;
         match self.live.keyed(&key) {
-            Some((known, run)) if known == body => Ok(self.created(run, false)),
-            Some((_, run)) => Err(Problem::key_reused(&key, run)),
+            Some(Keyed { body: known, run, removed: true }) if known == body => Err(Problem::run_removed(&key, run)),
+            Some(Keyed { body: known, run, .. }) if known == body => Ok(self.created(run, false)),
+            Some(Keyed { run, .. }) => Err(Problem::key_reused(&key, run)),
             None => self.create(request, Some(body)).await,
         }
     }
@@ -226,7 +236,23 @@ impl App {
             return Err(not_over(run, "has not ended", "Cancel it first, or wait."));
         }
         self.let_go(run).await?;
-        self.history.remove(vec![run]).await
+        let store = &self.history.store;
+        let key = match store.health() {
+            // Nothing is written any more, and it is said below.
+            Health::ReadOnly { .. } => None,
+            Health::Healthy | Health::Degraded { .. } => self.live.key_of(run),
+        };
+        let Some(key) = key else { return self.history.remove(vec![run]).await };
+        // Before the run goes: a request that is sent again must not become another run.
+        store.keep_note(run, key.text()).await.map_err(|error| key_not_kept(&error))?;
+        let removed = self.history.remove(vec![run]).await;
+        if removed.is_err()
+            && let Err(error) = store.drop_note(run).await
+        {
+            // A run that is there speaks for itself, whatever is noted.
+            tracing::debug!(%run, %error, "the key of a run is stored still");
+        }
+        removed
     }
 
     /// How much of the past is kept.

@@ -18,7 +18,7 @@ use crate::instances::{Board, Instances, InstancesParts};
 use crate::intake::{Durations, Intake, Rules};
 use crate::keeper::Keeper;
 use crate::known::KnownInstances;
-use crate::live::Live;
+use crate::live::{Live, SpentKey};
 use crate::offload::Offload;
 use crate::outputs::OutputFolder;
 use crate::retention::RetentionRules;
@@ -63,6 +63,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let store = Arc::new(store);
     let live = Arc::new(Live::default());
     let folded = recover(&store, &recovered, ground.core.limits.clone(), &live).await?;
+    know_spent_keys(&store, &live).await;
     let setups = setup::recover(&store, &recovered).await;
     let newest = setups.iter().map(comfyd_engine::Setup::recorded).max();
     ground.clock.not_before(newest.map_or(folded.engine.newest(), |at| at.max(folded.engine.newest())));
@@ -157,4 +158,23 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         inbox: setup_inbox,
     });
     Ok(Assembled { app, core, keeper, setups })
+}
+
+/// Takes in the keys of removed runs.
+async fn know_spent_keys(store: &FileStore, live: &Live) {
+    let notes = store.notes().await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the keys of removed runs cannot be read");
+        vec![]
+    });
+    for (run, text) in notes {
+        match SpentKey::read(&text) {
+            Ok(spent) => {
+                if !live.know_spent(run, spent) {
+                    // It was not removed in the end; a note that stays is looked at by the next start.
+                    drop(store.drop_note(run).await);
+                }
+            }
+            Err(error) => tracing::warn!(%run, %error, "the key of a removed run cannot be understood"),
+        }
+    }
 }

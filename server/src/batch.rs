@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::{App, Created, Execute, Filter, Images};
+use crate::live::Keyed;
 use crate::live::Summary;
 use crate::problem::Problem;
 
@@ -188,13 +189,14 @@ impl App {
         let _turn = self.keyed.lock().await;
         let (batch, there) = match self.live.keyed(&key) {
             None => (self.draw_id().to_string(), vec![]),
-            Some((known, run)) if known == body => {
+            Some(Keyed { body: known, run, removed: true }) if known == body => return Err(Problem::run_removed(&key, run)),
+            Some(Keyed { body: known, run, .. }) if known == body => {
                 let batch = self.live.summary(run).and_then(|summary| summary.batch);
                 let batch = batch.ok_or_else(|| Problem::internal("a run of a batch does not name it"))?;
                 let there: Vec<_> = self.runs_of(&batch).iter().map(|summary| self.created(summary.run_id, false)).collect();
                 (batch, there)
             }
-            Some((_, run)) => return Err(Problem::key_reused(&key, run)),
+            Some(Keyed { run, .. }) => return Err(Problem::key_reused(&key, run)),
         };
         if there.len() >= wish.len() {
             return Ok(CreatedBatch { batch_id: batch, runs: there, fresh: false });

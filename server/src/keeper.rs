@@ -65,7 +65,7 @@ impl Keeper {
             self.index().await;
             if Instant::now() >= round {
                 let now = self.clock().now();
-                self.live().forget_keys(now.0.saturating_sub(KEYS_MS), |key| self.setups.needs_key(key));
+                self.forget_keys(now.0.saturating_sub(KEYS_MS)).await;
                 round = Instant::now() + ROUND;
             }
             let wanted = *rules.borrow_and_update();
@@ -94,6 +94,16 @@ impl Keeper {
             }
         }
         self.index().await;
+    }
+
+    /// Lets old keys go, and what is stored of those whose runs were removed.
+    async fn forget_keys(&self, before: u64) {
+        for run in self.live().forget_keys(before, |key| self.setups.needs_key(key)) {
+            if let Err(error) = self.store().drop_note(run).await {
+                // The next start tries again.
+                tracing::debug!(%run, %error, "the key of a removed run is stored still");
+            }
+        }
     }
 
     /// Writes runs that have ended into the index, and which logs were found damaged.

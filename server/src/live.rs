@@ -4,6 +4,7 @@
 
 mod entry;
 mod kept;
+mod keys;
 mod list;
 mod summary;
 mod upkeep;
@@ -13,12 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use comfyd_engine::{Idempotency, NodeId, RunId, RunView, Sha256, Timestamp};
+use comfyd_engine::{Idempotency, NodeId, RunId, RunView, Timestamp};
 use tokio::sync::{Notify, broadcast, watch};
 
 use entry::{Entry, Listed, Words, short, short_of};
+use keys::Key;
 use upkeep::Upkeep;
 
+pub(crate) use keys::{Keyed, SpentKey};
 pub use list::{Filter, Page};
 pub use summary::Summary;
 
@@ -82,21 +85,13 @@ struct Open {
     preview: watch::Sender<Option<Preview>>,
 }
 
-/// A request that had a key.
-#[derive(Debug)]
-struct Key {
-    body: Sha256,
-    run: RunId,
-    created: Timestamp,
-}
-
 impl Inner {
     fn know_key(&mut self, made_by: Option<&Idempotency>, run: RunId, created: Timestamp) {
         if let Some(made_by) = made_by {
             // A key that was forgotten and used again means its newer run, also where both are read from disk.
             let older = self.keys.get(&made_by.key).is_none_or(|known| (known.created, known.run) < (created, run));
             if older {
-                self.keys.insert(made_by.key.clone(), Key { body: made_by.body.clone(), run, created });
+                self.keys.insert(made_by.key.clone(), Key { body: made_by.body.clone(), run, created, removed: false });
             }
         }
     }
@@ -154,11 +149,6 @@ impl Live {
         }
     }
 
-    /// The run that a request with this key made, and the hash of that request.
-    pub(crate) fn keyed(&self, key: &str) -> Option<(Sha256, RunId)> {
-        self.read().keys.get(key).map(|known| (known.body.clone(), known.run))
-    }
-
     /// Lists a run that is over and that the index knows.
     pub(crate) fn list_known(&self, summary: Summary) {
         self.write().list_over(summary);
@@ -198,8 +188,8 @@ impl Live {
                 inner.names.remove(&name);
             }
         }
-        // With the run goes the answer that its key would get.
-        inner.keys.retain(|_, known| known.run != run);
+        // A request that is sent again must not become another run.
+        inner.keys.values_mut().filter(|known| known.run == run).for_each(|known| known.removed = true);
         inner.open.remove(&run);
         inner.upkeep.unindexed.remove(&run);
         inner.upkeep.suspects.remove(&run);

@@ -62,6 +62,12 @@ impl Problem {
         Self::new(404, "unknown_workflow", format!("there is no workflow `{name}`"), hint)
     }
 
+    /// The run that a request with this key made has been removed: it is not made again.
+    pub(crate) fn run_removed(key: &str, run: RunId) -> Self {
+        let message = format!("Idempotency-Key: `{key}` was used for run {run}, which has been removed since");
+        Self::new(410, "run_removed", message, "Use a new key to run it again.")
+    }
+
     /// The key was used before.
     pub fn key_reused(key: &str, run: RunId) -> Self {
         let message = format!("Idempotency-Key: `{key}` was used for run {run} with another request");

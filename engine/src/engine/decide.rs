@@ -56,9 +56,10 @@ impl Engine {
             (Request::Create { spec, blobs }, None) => {
                 self.check_instance(&spec.instance)?;
                 self.check_room(1)?;
+                let carried = u32::try_from(blobs.len()).unwrap_or(u32::MAX);
                 let blobs =
                     blobs.iter().map(|(sha256, bytes)| BlobStored { sha256: sha256.clone(), bytes: bytes.clone() }.into());
-                let mut facts = vec![RunCreated { spec: (**spec).clone() }.into()];
+                let mut facts = vec![RunCreated { spec: (**spec).clone(), carried }.into()];
                 facts.extend(blobs);
                 if let Some(Reach::Offline { why: Some(why) }) = self.instances.get(&spec.instance).map(Instance::reach) {
                     facts.push(unreachable(why));

@@ -45,6 +45,7 @@ pub struct Run {
     phase: Phase,
     ledger: Ledger,
     seq: Seq,
+    carried: u32,
 }
 
 impl Run {
@@ -56,7 +57,7 @@ impl Run {
         match &recorded.event {
             RunEvent::RunCreated(created) if recorded.seq == Seq(1) => {
                 let ledger = Ledger::new(id, created.spec.clone(), recorded.at);
-                Ok(Self { phase: Phase::START, ledger, seq: recorded.seq })
+                Ok(Self { phase: Phase::START, ledger, seq: recorded.seq, carried: created.carried })
             }
             // Whatever else stands first, the stream is not a run's.
             other => Err(Unexpected { seq: recorded.seq, kind: other.kind(), phase: "none" }),
@@ -96,6 +97,11 @@ impl Run {
     /// The place of the newest folded fact.
     pub fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// How many blobs were written with its first record.
+    pub fn carried(&self) -> u32 {
+        self.carried
     }
 
     /// Where it is in its life.

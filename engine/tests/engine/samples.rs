@@ -65,7 +65,7 @@ pub(crate) fn run_events() -> Vec<RunEvent> {
     ];
     let uploaded = UploadedFile { node: "1".into(), input: "image".into(), name: "comfyd_00.png".into() };
     vec![
-        RunCreated { spec: full_spec() }.into(),
+        RunCreated { spec: full_spec(), carried: 0 }.into(),
         BlobStored { sha256: sha256_of_zeros(), bytes: vec![0, 255, 1] }.into(),
         StagingStarted {}.into(),
         Staged { prompt: sha256_of_zeros(), outputs: vec![node()], uploaded: vec![uploaded] }.into(),

@@ -45,6 +45,7 @@ fn wish(mut fields: Fields) -> Result<ExecuteBatch, Problem> {
         (status = 201, description = "All runs are recorded and will run; `Location` is the address of the batch.", body = CreatedBatch),
         (status = 200, description = "The same request made it before.", body = CreatedBatch),
         (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 410, description = "The first run that was made with this `Idempotency-Key` has been removed.", body = Problem),
         (status = 422, description = "The `Idempotency-Key` was used for another request.", body = Problem),
         (status = 501, description = "This version cannot do that.", body = Problem),
     ))]

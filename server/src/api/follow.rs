@@ -1,7 +1,7 @@
 //! A run as a stream of events: its present state, then what changes, until it is over.
 //!
-//! Events: `state` (the run, whole), `patch` (a merge patch to it), `preview` (where the newest picture is), `end`; the `id` of the first two is the
-//! run's `seq`. Invariants: a reader who comes back with `Last-Event-ID` goes on from there, or gets the state anew; who falls too far behind gets the
+//! Events: `state` (the run, whole), `patch` (a merge patch to it), `preview` (where the newest picture is), `end`; the `id` of the first two is
+//! `<boot>:<seq>`. Invariants: a reader who comes back with `Last-Event-ID` goes on from there, or gets the state anew; who falls too far behind gets the
 //! state anew; the last state is never lost. Absent: what is told and when; see [`super::hub`].
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 use super::hub::{Hub, News};
 use super::limits::StreamPlace;
 use super::reply::query_of;
-use super::ring::{Form, Next, Told};
+use super::ring::{Form, Next, Places, Told};
 use super::routes::Ctx;
 use super::serve::{Closing, Peer};
 use super::sse;
@@ -42,7 +42,8 @@ pub(super) struct Telling {
 /// Streams a run.
 ///
 /// Events: `state` with the run in the live shape (`nodes` and `outputs` are objects by id, null members are not there), then `patch` with a JSON merge
-/// patch (RFC 7396) to it, `preview` with the place of the newest picture, `end`. `id:` is the run's seq.
+/// patch (RFC 7396) to it, `preview` with the place of the newest picture, `end`. `id:` is `<boot>:<seq>`: an id of
+/// another life of the server gets the state anew.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", operation_id = "streamRun", tag = "runs",
     params(
         ("id" = String, Path, description = "A run id or a `workflow_id`."),
@@ -63,7 +64,7 @@ pub(super) async fn run(
     let run = ctx.app.resolve(&name)?;
     let watching = ctx.app.live.watching();
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
-    let from = last_seen(&headers).filter(|_| form == Form::Patches);
+    let from = last_seen(&headers, &ctx.hubs.places).filter(|_| form == Form::Patches);
     let (ready, at, source) = match ctx.hubs.of(run, &ctx.app) {
         Some(hub) => {
             let (ready, at) = greeting(&ctx, run, &hub, from).await;
@@ -78,6 +79,7 @@ pub(super) async fn run(
         at,
         picture: 0,
         ended: false,
+        places: ctx.hubs.places.clone(),
         beat: Instant::now() + sse::HEARTBEAT,
         closing,
         _place: place,
@@ -101,9 +103,9 @@ fn form_of(patches: Option<&str>) -> Result<Form, Problem> {
     }
 }
 
-/// The place of the log that a reader has seen last; an id that is not ours is as good as none.
-fn last_seen(headers: &HeaderMap) -> Option<Seq> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok().map(Seq)
+/// The place of the log that a reader has seen last; an id that is not of this life of the server is as good as none.
+fn last_seen(headers: &HeaderMap, places: &Places) -> Option<Seq> {
+    places.read(headers.get("last-event-id")?.to_str().ok()?)
 }
 
 /// What a reader gets first of a run that goes on, and its version then; nothing and version 0 for the whole state.
@@ -124,13 +126,13 @@ async fn greeting(ctx: &Ctx, run: RunId, hub: &Hub, from: Option<Seq>) -> (VecDe
 
 /// All that there is to tell of a run that is over.
 async fn past(ctx: &Ctx, run: RunId, form: Form, from: Option<Seq>) -> Result<VecDeque<Bytes>, Problem> {
-    let told = Told::only(Arc::new(ctx.app.view(run).await?));
+    let told = Told::only(Arc::new(ctx.app.view(run).await?), ctx.hubs.places.clone());
     let base = match from {
         Some(from) if from <= told.view.seq => folded(ctx, run, from).await,
         Some(_) | None => None,
     };
     let first = base.map_or_else(|| told.event(form), |base| told.since(&base));
-    Ok([first, end(&told.view)].into())
+    Ok([first, end(&told.view, &ctx.hubs.places)].into())
 }
 
 /// The run at a place of its log; nothing if that cannot be told, so that the reader gets the whole state.
@@ -139,9 +141,9 @@ async fn folded(ctx: &Ctx, run: RunId, at: Seq) -> Option<RunView> {
     ctx.app.view_at(run, at).await.ok()
 }
 
-fn end(view: &RunView) -> Bytes {
+fn end(view: &RunView, places: &Places) -> Bytes {
     let data = json!({ "run_id": view.run_id, "status": view.status, "seq": view.seq });
-    sse::event("end", Some(&view.seq.to_string()), &data.to_string())
+    sse::event("end", Some(&places.id(view.seq)), &data.to_string())
 }
 
 struct Follower {
@@ -154,6 +156,7 @@ struct Follower {
     at: u64,
     picture: u64,
     ended: bool,
+    places: Places,
     /// When a heartbeat is due.
     beat: Instant,
     closing: Closing,
@@ -194,7 +197,7 @@ impl Follower {
             } else if seen.over && seen.version <= self.at {
                 self.ended = true;
                 let newest = Arc::clone(hub.ring().newest());
-                return Some(end(&newest.view));
+                return Some(end(&newest.view, &self.places));
             } else {
                 // Every arm only waits: losing one loses nothing.
                 tokio::select! {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ring::Ring;
+use super::ring::{Places, Ring};
 use super::sse;
 use crate::app::App;
 use crate::live::Preview;
@@ -25,12 +25,20 @@ pub(super) const EVERY_MS: u64 = 500;
 const PLACE_EVERY: Duration = Duration::from_secs(1);
 
 /// The broadcasters of one server.
-#[derive(Clone, Default)]
-pub(super) struct Hubs(Arc<Mutex<BTreeMap<RunId, Weak<Hub>>>>);
+#[derive(Clone)]
+pub(super) struct Hubs {
+    /// What their readers call places of logs.
+    pub(super) places: Places,
+    open: Arc<Mutex<BTreeMap<RunId, Weak<Hub>>>>,
+}
 
 impl Hubs {
+    pub(super) fn new(places: Places) -> Self {
+        Self { places, open: Arc::default() }
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<RunId, Weak<Hub>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The broadcaster of a run; none if the run is over.
@@ -76,7 +84,7 @@ impl Hub {
     fn new(hubs: Hubs, run: RunId, app: &App, mut views: watch::Receiver<Arc<RunView>>) -> Self {
         let view = Arc::clone(&views.borrow_and_update());
         let view = Arc::new((*view).clone().at(app.now(), app.live.queue_position(run)));
-        let ring = Mutex::new(Ring::new(Arc::clone(&view)));
+        let ring = Mutex::new(Ring::new(Arc::clone(&view), hubs.places.clone()));
         let news = watch::Sender::new(News { version: 1, ..News::default() });
         let shared = Arc::new(Shared { ring, picture: Mutex::default(), news });
         let mut caster = Caster {

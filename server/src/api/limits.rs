@@ -16,6 +16,8 @@ const FOLDS: usize = 2;
 const WORK: usize = 32;
 /// Pictures made small at once: each may take 256 MiB.
 const THUMBNAILS: usize = 2;
+/// Forms derived at once with what an instance says: that may be 64 MiB to look through.
+const FORMS: usize = 1;
 /// Logins in flight. Anybody may try, so they are counted apart: they cannot take the places of those who have the token.
 const LOGINS: usize = 8;
 /// Uploads by form at once: each may hold its files in memory.
@@ -61,6 +63,7 @@ pub(super) struct Limits {
     folds: Arc<Semaphore>,
     work: Arc<Semaphore>,
     thumbnails: Arc<Semaphore>,
+    forms: Arc<Semaphore>,
 }
 
 impl Limits {
@@ -76,6 +79,7 @@ impl Limits {
             folds: of(FOLDS),
             work: of(WORK),
             thumbnails: of(THUMBNAILS),
+            forms: of(FORMS),
         }
     }
 
@@ -87,6 +91,11 @@ impl Limits {
     /// Waits for a place to make a thumbnail; nothing if the server is going down.
     pub(super) async fn thumbnail(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.thumbnails).acquire_owned().await.ok()
+    }
+
+    /// Waits for a place to derive a form; nothing if the server is going down.
+    pub(super) async fn form(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.forms).acquire_owned().await.ok()
     }
 
     /// Waits for a place to fold a log; nothing if the server is going down.

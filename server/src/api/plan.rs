@@ -23,6 +23,7 @@ use crate::problem::Problem;
     responses(
         (status = 200, description = "It is recorded and will run.", body = Started),
         (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 410, description = "The run that was made with this `Idempotency-Key` has been removed.", body = Problem),
         (status = 422, description = "The `Idempotency-Key` was used for another request.", body = Problem),
         (status = 501, description = "This version cannot do that.", body = Problem),
     ))]

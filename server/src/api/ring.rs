@@ -27,25 +27,48 @@ pub(super) enum Form {
     States,
 }
 
+/// What readers call places of logs: `<boot>:<seq>`. Records that were told before they were synced may be lost with the power, and others take
+/// their numbers; so a place that another life of the server told is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Places(Arc<str>);
+
+impl Places {
+    /// Those of this life; `boot` is a word that no other life of the server uses.
+    pub(super) fn new(boot: &str) -> Self {
+        Self(boot.into())
+    }
+
+    /// The id of a place.
+    pub(super) fn id(&self, seq: Seq) -> String {
+        format!("{}:{seq}", self.0)
+    }
+
+    /// The place that an id names; nothing if this life of the server did not tell it.
+    pub(super) fn read(&self, id: &str) -> Option<Seq> {
+        id.strip_prefix(&*self.0)?.strip_prefix(':')?.parse().ok().map(Seq)
+    }
+}
+
 /// A state that was told.
 pub(super) struct Told {
     /// Its number.
     pub(super) version: u64,
     /// The run, as served then.
     pub(super) view: Arc<RunView>,
+    places: Places,
     live: OnceLock<Bytes>,
     listed: OnceLock<Bytes>,
 }
 
 impl Told {
     /// A state that nobody follows on: that of a run which is over.
-    pub(super) fn only(view: Arc<RunView>) -> Self {
-        Self { version: 0, view, live: OnceLock::new(), listed: OnceLock::new() }
+    pub(super) fn only(view: Arc<RunView>, places: Places) -> Self {
+        Self { version: 0, view, places, live: OnceLock::new(), listed: OnceLock::new() }
     }
 
     /// The `state` event. The text is made when it is first asked for.
     pub(super) fn event(&self, form: Form) -> Bytes {
-        let id = self.view.seq.to_string();
+        let id = self.places.id(self.view.seq);
         let text = match form {
             Form::Patches => self.live.get_or_init(|| sse::first("state", &id, &live_shape(&self.view).to_string())),
             Form::States => self.listed.get_or_init(|| {
@@ -58,7 +81,7 @@ impl Told {
 
     /// The patch to this state from one that the reader has of an earlier place of the log.
     pub(super) fn since(&self, base: &RunView) -> Bytes {
-        patch(self.view.seq, &with_served(patch_between(base, &self.view), Served::of(&self.view)))
+        patch(&self.places.id(self.view.seq), &with_served(patch_between(base, &self.view), Served::of(&self.view)))
     }
 }
 
@@ -89,8 +112,8 @@ fn with_served(mut patch: Value, served: Served) -> Value {
     patch
 }
 
-fn patch(seq: Seq, patch: &Value) -> Bytes {
-    sse::event("patch", Some(&seq.to_string()), &patch.to_string())
+fn patch(id: &str, patch: &Value) -> Bytes {
+    sse::event("patch", Some(id), &patch.to_string())
 }
 
 /// The patch that leads to a version.
@@ -120,8 +143,8 @@ pub(super) enum Next {
 
 impl Ring {
     /// Begins with a state.
-    pub(super) fn new(view: Arc<RunView>) -> Self {
-        let newest = Told { version: 1, ..Told::only(view) };
+    pub(super) fn new(view: Arc<RunView>, places: Places) -> Self {
+        let newest = Told { version: 1, ..Told::only(view, places) };
         Self { newest: Arc::new(newest), kept: VecDeque::new(), bytes: 0 }
     }
 
@@ -132,7 +155,8 @@ impl Ring {
 
     /// Tells a new state; its version.
     pub(super) fn tell(&mut self, view: Arc<RunView>) -> u64 {
-        let event = patch(view.seq, &patch_between(&self.newest.view, &view));
+        let places = self.newest.places.clone();
+        let event = patch(&places.id(view.seq), &patch_between(&self.newest.view, &view));
         let version = self.newest.version + 1;
         self.bytes += event.len();
         self.kept.push_back(Kept { version, seq: view.seq, served: Served::of(&view), event });
@@ -140,7 +164,7 @@ impl Ring {
             let gone = self.kept.pop_front().expect("more than one is kept");
             self.bytes -= gone.event.len();
         }
-        self.newest = Arc::new(Told { version, ..Told::only(view) });
+        self.newest = Arc::new(Told { version, ..Told::only(view, places) });
         version
     }
 
@@ -162,6 +186,6 @@ impl Ring {
         let newest = (self.newest.view.seq == seq).then(|| (Served::of(&self.newest.view), self.newest.version));
         let kept = || self.kept.iter().rev().find(|kept| kept.seq == seq).map(|kept| (kept.served, kept.version));
         let (served, version) = newest.or_else(kept)?;
-        Some((patch(seq, &with_served(json!({}), served)), version))
+        Some((patch(&self.newest.places.id(seq), &with_served(json!({}), served)), version))
     }
 }

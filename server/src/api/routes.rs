@@ -11,6 +11,7 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
+use super::ring::Places;
 use super::{
     archive, batches, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id,
     runs, setups, state, stats, thumbnail, workflows,
@@ -176,11 +177,12 @@ pub fn router(app: App, security: Security) -> Router {
 
 /// The same with bounds of the caller's.
 pub fn router_within(app: App, security: Security, bounds: Bounds) -> Router {
+    let boot = format!("{:x}", app.rng.below(u64::MAX));
     let ctx = Ctx {
         app,
         guard: SharedGuard::new(Guard::new(security)),
         limits: Limits::new(bounds),
-        hubs: Hubs::default(),
+        hubs: Hubs::new(Places::new(&boot)),
         feed: Feed::default(),
     };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.serve)(route.verb.filter())));

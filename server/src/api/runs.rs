@@ -31,6 +31,7 @@ const STATUSES: [Status; 5] = [Status::Queued, Status::Executing, Status::Comple
         (status = 201, description = "It is recorded and will run; `Location` is its address.", body = Created),
         (status = 200, description = "The same request made it before.", body = Created),
         (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 410, description = "The run that was made with this `Idempotency-Key` has been removed.", body = Problem),
         (status = 422, description = "The `Idempotency-Key` was used for another request.", body = Problem),
         (status = 501, description = "This version cannot do that.", body = Problem),
     ))]

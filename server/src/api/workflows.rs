@@ -1,5 +1,7 @@
 //! `/api/v1/workflows`: the templates.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -191,13 +193,24 @@ pub(super) async fn one(
 async fn form(ctx: &Ctx, graph: Graph, instance: Option<&str>) -> Result<Vec<Field>, Problem> {
     let Some(instance) = instance else { return Ok(derive(&graph, None)) };
     let known = ctx.app.classes(instance, None, false).await?;
+    let place = ctx.limits.form().await;
     // Reading megabytes must not hold up others.
     let derived = tokio::task::spawn_blocking(move || {
-        let info: Value = serde_json::from_slice(&known.json)?;
+        let info = named(&graph, &known.json)?;
+        // Kept until the work is done, also if the caller hangs up.
+        drop(place);
         Ok::<_, serde_json::Error>(derive(&graph, Classes::of(&info)))
     });
     let broken = |why: String| Problem::internal(format!("the form could not be derived: {why}"));
     derived.await.map_err(|error| broken(error.to_string()))?.map_err(|error| broken(error.to_string()))
+}
+
+/// The classes that a graph names, out of all that an instance has: those may be megabytes, which take many times that when all of them are read.
+fn named(graph: &Graph, object_info: &[u8]) -> Result<Value, serde_json::Error> {
+    let all: BTreeMap<String, &RawValue> = serde_json::from_slice(object_info)?;
+    let found = graph.classes().into_iter().filter_map(|name| Some((all.get(&name)?, name)));
+    let read = found.map(|(raw, name)| Ok((name, serde_json::from_str(raw.get())?)));
+    read.collect::<Result<_, _>>().map(Value::Object)
 }
 
 /// The text as it is, or with texts in the place of what only Python takes.

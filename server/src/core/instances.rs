@@ -1,6 +1,6 @@
 //! The core loop's part in instances: links to those that have runs, and what readers see of all.
 
-use comfyd_engine::{Engine, Input, LinkChange, StreamId};
+use comfyd_engine::{Engine, Input, Instance, LinkChange, StreamId};
 
 use super::message::Message;
 use super::task::Core;
@@ -8,11 +8,41 @@ use crate::dispatch::Dispatcher;
 use crate::instances::{Board, Known};
 
 impl Core {
-    /// Why the log of an instance that somebody wants to change takes nothing: what is known of it would not outlast this process.
+    /// Why an instance cannot be changed now: a log that would tell of it takes nothing, so that what is known would not outlast this process, or a
+    /// run that may need it cannot be read.
     pub(super) fn unwritable(&self, input: &Input) -> Option<String> {
-        let (Input::SetInstance { instance, .. } | Input::RemoveInstance { instance, .. }) = input else { return None };
-        let why = self.store.quarantined(&StreamId::Instance(instance.clone()))?;
-        Some(format!("the log of instance {instance} is damaged: {why}"))
+        let (instance, default) = match input {
+            Input::SetInstance { instance, setup, .. } => (instance, setup.default),
+            Input::RemoveInstance { instance, .. } => (instance, false),
+            // A run gives it another address.
+            Input::AddInstance { instance, url, .. } => {
+                let moves = self.engine.usable(instance).is_some_and(|known| known.url() != url);
+                return moves.then(|| self.unread_runs()).flatten();
+            }
+            Input::Request(..)
+            | Input::Reconciled(..)
+            | Input::Repaired(..)
+            | Input::CaughtUp(_)
+            | Input::Observed(..)
+            | Input::Outcome(..)
+            | Input::Link(..)
+            | Input::Restarted
+            | Input::Deadline => return None,
+        };
+        // The one that is the default now is told that it no longer is.
+        let present = self.engine.instances().filter(|known| default && !known.is_removed() && known.setup().default);
+        let told = std::iter::once(instance).chain(present.map(Instance::id));
+        let damaged = told.into_iter().find_map(|id| {
+            let why = self.store.quarantined(&StreamId::Instance(id.clone()))?;
+            Some(format!("the log of instance {id} is damaged: {why}"))
+        });
+        damaged.or_else(|| self.unread_runs())
+    }
+
+    /// Whether there are runs that are open as far as is known, and not in the engine.
+    fn unread_runs(&self) -> Option<String> {
+        let first = self.unread.first()?;
+        Some(format!("the log of run {first} cannot be read just now, and it may need this instance"))
     }
 
     /// Keeps links to the instances that have runs.

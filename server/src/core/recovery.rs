@@ -6,7 +6,7 @@ use std::sync::Arc;
 use comfyd_engine::journal::envelope;
 use comfyd_engine::{
     Engine, Fact, Instance, InstanceEvent, InstanceId, Limits, LogRepaired, Outbox, Recorded, Run, RunEvent, RunId, RunView, Seq,
-    Sha256, StreamId, Workload,
+    Sha256, StreamId,
 };
 
 use crate::history::Folded;
@@ -105,9 +105,9 @@ async fn recover_run(
     if let (Ok(folded), None) = (&folded, &quarantined)
         && found.verdict == StreamVerdict::Ok
         && folded.damaged.is_none()
-        && is_half_made(store, folded).await
+        && is_half_made(folded)
     {
-        // Its first record alone was kept of a write that power cut short: nobody was told of this run, and whoever asked for it asks again.
+        // A part was kept of a write that power cut short: nobody was told of this run, and whoever asked for it asks again.
         tracing::warn!(run = %id, "run.half_made");
         return Ok(());
     }
@@ -136,10 +136,10 @@ async fn recover_run(
     Ok(())
 }
 
-/// Whether a run lacks its workflow: that is written with its first record, or as a file before, and synced before anybody is told.
-async fn is_half_made(store: &FileStore, folded: &Folded) -> bool {
-    let Workload::Prompt(prompt) = &folded.run.spec().workload;
-    folded.run.seq() == Seq(1) && folded.blobs.is_empty() && matches!(store.get_blob(&prompt.graph).await, Ok(None))
+/// Whether a run lacks blobs that were written with its first record, before anybody was told. One whose blobs are files of their own was made
+/// whole: if they are missing now it is shown, and fails for want of them.
+fn is_half_made(folded: &Folded) -> bool {
+    u32::try_from(folded.blobs.len()).is_ok_and(|found| found < folded.run.carried())
 }
 
 /// What the snapshot of a damaged run tells: no less than what was seen of it once.

@@ -71,6 +71,8 @@ pub(crate) struct Instances {
     pub(super) offload: Offload,
     pub(super) looks: Semaphore,
     pub(super) shelf: Shelf,
+    /// What a change leaves out stays as it is, so changes go one by one.
+    edits: Mutex<()>,
 }
 
 impl Instances {
@@ -89,6 +91,7 @@ impl Instances {
             offload,
             looks: Semaphore::new(LOOKS),
             shelf: Shelf::default(),
+            edits: Mutex::default(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Instances {
 
     /// Changes one.
     pub(crate) async fn edit(&self, name: &str, change: SetInstance) -> Result<InstanceView, Problem> {
+        let _turn = self.edits.lock().await;
         let known = self.known(name)?;
         let before = known.instance.setup();
         let connection = match &change.url {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use comfyd_engine::{Idempotency, RunId, Seq};
 
-use super::{Key, Listed, Live, Summary};
+use super::{Listed, Live, Summary};
 use crate::retention::Finished;
 
 /// What waits for the housekeeper.
@@ -58,26 +58,6 @@ impl Live {
         }
     }
 
-    /// Lets go of the keys of requests that were made before a time, unless their runs are open or somebody needs them still.
-    pub(crate) fn forget_keys(&self, before: u64, needed: impl Fn(&str) -> bool) {
-        let inner = self.read();
-        let old =
-            |(key, known): &(&String, &Key)| known.created.0 < before && !inner.open.contains_key(&known.run) && !needed(key);
-        let old: Vec<(String, RunId)> = inner.keys.iter().filter(old).map(|(key, known)| (key.clone(), known.run)).collect();
-        drop(inner);
-        // Most of the time there are none to go, and readers need not wait.
-        if old.is_empty() {
-            return;
-        }
-        let mut inner = self.write();
-        for (key, run) in old {
-            // A newer run may have come under it just now.
-            if inner.keys.get(&key).is_some_and(|known| known.run == run) {
-                inner.keys.remove(&key);
-            }
-        }
-    }
-
     /// Runs whose keys must still be known.
     pub(crate) fn keyed_runs(&self) -> BTreeSet<RunId> {
         self.read().keys.values().map(|key| key.run).collect()
@@ -109,41 +89,5 @@ impl Live {
             Listed::Over(_) | Listed::Open(_) => None,
         });
         over.next()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use comfyd_engine::Timestamp;
-
-    use super::*;
-
-    fn run(n: u32, created: u64, key: &str) -> Summary {
-        let id = format!("0193a1b2-0000-7000-8000-{n:012x}").parse().expect("a good id");
-        let idempotency = Some(Idempotency { key: key.to_owned(), body: "0".repeat(64).parse().expect("a hash") });
-        Summary { created: Timestamp(created), idempotency, ..Summary::of_nothing(id) }
-    }
-
-    fn number(live: &Live, key: &str) -> Option<String> {
-        live.keyed(key).map(|(_, run)| run.to_string()[33..].to_owned())
-    }
-
-    #[test]
-    fn the_newest_run_of_a_key_counts_however_they_are_read() {
-        let live = Live::default();
-        live.list_over(run(1, 10, "daily"));
-        live.list_over(run(2, 20, "daily"));
-        live.list_over(run(1, 10, "daily"));
-        assert_eq!(number(&live, "daily").as_deref(), Some("002"));
-    }
-
-    #[test]
-    fn keys_that_are_needed_outlive_their_day() {
-        let live = Live::default();
-        live.list_over(run(1, 10, "old"));
-        live.list_over(run(2, 10, "setup/a/0/1"));
-        live.list_over(run(3, 30, "new"));
-        live.forget_keys(20, |key| key.starts_with("setup/a/"));
-        assert_eq!(["old", "setup/a/0/1", "new"].map(|key| live.keyed(key).is_some()), [false, true, true]);
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn setup_of(key: &str) -> Option<SetupId> {
 
 /// The run of this beginning, or one of an earlier beginning that has not ended.
 fn made_by(app: &App, call: &StepCall) -> Option<RunId> {
-    let run_of = |attempt: u32| app.live.keyed(&key(call, attempt)).map(|(_, run)| run);
+    let run_of = |attempt: u32| app.live.keyed(&key(call, attempt)).filter(|known| !known.removed).map(|known| known.run);
     let open = |run: &RunId| app.live.summary(*run).is_some_and(|summary| !summary.status.is_settled());
     call.run.or_else(|| run_of(call.attempt)).or_else(|| (1..call.attempt).rev().filter_map(run_of).find(open))
 }

@@ -278,11 +278,15 @@ impl FileStore {
     /// They must take no more records: nothing may be under way that appends to them.
     ///
     /// # Errors
-    /// They are all there as before.
+    /// They are all there as before; with [`AppendError::ReadOnly`] the next start may find them removed.
     pub async fn remove(&self, runs: Vec<RunId>) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
+        let removed = runs.clone();
         self.drive.submit(Job::Remove { runs, reply }).await.map_err(|Stopped| AppendError::Stopped)?;
-        answer.await.unwrap_or(Err(AppendError::Stopped))
+        answer.await.unwrap_or(Err(AppendError::Stopped))?;
+        // Their ends are of no use now. After the end there is nothing to forget any more.
+        let _ = self.drive.nudge(Job::Removed { runs: removed });
+        Ok(())
     }
 
     /// Removes a piece of what is left of removed runs; tells whether there is more to do at once. Blocks.
@@ -374,7 +378,7 @@ impl FileStore {
     }
 
     /// Runs file work where it may block.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         match &self.drive {
             Drive::Threads(_) => match tokio::task::spawn_blocking(work).await {
                 Ok(done) => done,

@@ -37,6 +37,15 @@ struct Grave {
     emptied: bool,
 }
 
+/// Why runs could not be removed.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// Nothing of it is left: they stay.
+    AsBefore(io::Error),
+    /// Their marks could not be taken back either: the next start finds them or not.
+    Unknown(io::Error),
+}
+
 impl Graves {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Every statement leaves the map whole, so a panic elsewhere does not spoil it.
@@ -62,7 +71,7 @@ impl Graves {
     }
 
     /// Marks runs as removed, durably, all of them or none.
-    pub(crate) fn dig(&self, disk: &dyn Disk, layout: &Layout, runs: &[RunId], needs: u64) -> io::Result<()> {
+    pub(crate) fn dig(&self, disk: &dyn Disk, layout: &Layout, runs: &[RunId], needs: u64) -> Result<(), Refused> {
         let mark = |run: &RunId| match disk.create_new(&layout.mark(*run)) {
             // Asked for twice.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -70,11 +79,18 @@ impl Graves {
         };
         let marked = runs.iter().try_for_each(mark).and_then(|()| disk.sync_dir(&layout.removed()));
         if let Err(error) = marked {
-            for run in runs.iter().filter(|run| !self.holds(**run)) {
-                // One that stays takes its run with the next start, as was asked for.
-                drop(disk.remove(&layout.mark(*run)));
-            }
-            return Err(error);
+            let unmark = |run: &&RunId| match disk.remove(&layout.mark(**run)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            };
+            let fresh = runs.iter().filter(|run| !self.holds(**run));
+            // A mark that may still reach the disk takes its run with the next start.
+            let unmarked =
+                fresh.map(|run| unmark(&run)).fold(Ok(()), io::Result::and).and_then(|()| disk.sync_dir(&layout.removed()));
+            return Err(match unmarked {
+                Ok(()) => Refused::AsBefore(error),
+                Err(_) => Refused::Unknown(error),
+            });
         }
         self.inner().graves.extend(runs.iter().map(|run| (*run, Grave { needs: Some(needs), emptied: false })));
         Ok(())

@@ -118,6 +118,11 @@ impl Journal {
                 Err(error) => drop(reply.send(Err(error))),
             },
             Job::Remove { runs, reply } => self.remove(runs, reply, out),
+            Job::Removed { runs } => {
+                for run in runs {
+                    self.tips.remove(&StreamId::Run(run));
+                }
+            }
             Job::Ends { runs, reply } => {
                 let tip = |run: RunId| self.tips.get(&StreamId::Run(run)).map(|tip| (run, (tip.seq, tip.len)));
                 // The caller may have given up.
@@ -153,9 +158,6 @@ impl Journal {
         match ready {
             Ok(()) => {
                 let in_newest = self.log.as_ref().is_some_and(|log| log.len() > HEADER_LEN as u64);
-                for run in &runs {
-                    self.tips.remove(&StreamId::Run(*run));
-                }
                 out(Work::Remove { runs, in_newest, reply });
             }
             // The caller may have given up.

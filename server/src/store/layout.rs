@@ -77,6 +77,11 @@ impl Layout {
         self.removed().join(run.to_string())
     }
 
+    /// What must be known of a removed run for a while.
+    pub(crate) fn note(&self, run: RunId, suffix: &str) -> PathBuf {
+        self.removed().join(format!("{run}{suffix}"))
+    }
+
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.log")
     }

@@ -18,6 +18,7 @@ mod index;
 mod journal;
 mod layout;
 mod log_file;
+mod notes;
 mod port;
 mod recover;
 mod scribe;

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::support::{House, Reply, asking};
+use crate::support::{House, Reply, asking, workflow};
 
 async fn delete(house: &House, run: &str) -> Reply {
     house.ask(asking("DELETE", &format!("/api/v1/runs/{run}")).body(Body::empty()).expect("a request")).await
@@ -52,4 +52,28 @@ async fn a_run_that_is_not_there_cannot_go() {
     let house = House::new(50.0).await;
     let reply = delete(&house, "0193a1b2-0000-7000-8000-000000000001").await;
     assert_eq!((reply.status, &reply.json()["code"]), (StatusCode::NOT_FOUND, &json!("unknown_run")));
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_does_not_bring_back_what_was_removed() {
+    let mut house = House::new(50.0).await;
+    let body = json!({ "workflow": workflow("01_simple_save") });
+    let send = async |house: &House, body: &serde_json::Value| {
+        let request = asking("POST", "/api/v1/runs").header("content-type", "application/json").header("idempotency-key", "once");
+        house.ask(request.body(Body::from(body.to_string())).expect("a request")).await
+    };
+    let made = send(&house, &body).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let run = made.json()["run_id"].as_str().expect("a run id").to_owned();
+    house.ended(&run).await;
+    assert_eq!(delete(&house, &run).await.status, StatusCode::OK);
+    for life in ["the same", "the next"] {
+        let again = send(&house, &body).await;
+        assert_eq!((again.status, &again.json()["code"]), (StatusCode::GONE, &json!("run_removed")), "{life}");
+        assert!(again.json()["message"].as_str().is_some_and(|message| message.contains(&run)), "{life}");
+        let other = send(&house, &json!({ "workflow": workflow("06_text") })).await;
+        assert_eq!(other.json()["code"], "idempotency_key_reused", "{life}");
+        assert_eq!(house.get("/api/v1/runs").await.json()["total"], 0, "{life}");
+        house = house.restarted().await;
+    }
 }

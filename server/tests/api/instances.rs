@@ -416,3 +416,17 @@ async fn classes_are_kept_while_it_is_the_same_process() {
     assert_eq!(house.get(path).await.status, StatusCode::OK);
     assert_eq!(other.fake().ledger().requests.get("GET /object_info").copied(), Some(1));
 }
+
+#[tokio::test]
+async fn changes_of_different_fields_at_once_are_all_kept() {
+    let house = House::without_default(50.0).await;
+    add(&house, "gpu-1", "http://127.0.0.1:9001").await;
+    for round in 0..10 {
+        let (label, default) = (format!("Round {round}"), round % 2 == 0);
+        let (one, two) = (json!({ "label": label }), json!({ "default": default }));
+        let (first, second) = tokio::join!(put(&house, "gpu-1", &one), put(&house, "gpu-1", &two));
+        assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK));
+        let known = house.get("/api/v1/instances/gpu-1").await.json();
+        assert_eq!((&known["label"], &known["default"]), (&json!(label), &json!(default)), "{known:#}");
+    }
+}

@@ -86,6 +86,25 @@ impl House {
         Self { router: router(running.app.clone(), security), running, fake, dir }
     }
 
+    /// The same house with the next life of its server.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { router: old, running, fake, dir } = self;
+        // It has the data directory too.
+        drop(old);
+        running.stop();
+        running.join().await.expect("it ends well");
+        let options = ServeOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: Some(TOKEN.to_owned()),
+            default_url: Some(fake.url()),
+            min_free: 0,
+            ..ServeOptions::new(dir.path().join("data"))
+        };
+        let running = start(options).await.expect("the server starts");
+        let security = Security::fixed(Secret::new(TOKEN), 8787, Names::default());
+        Self { router: router(running.app.clone(), security), running, fake, dir }
+    }
+
     /// Asks with exactly these headers.
     pub(crate) async fn ask(&self, request: Request<Body>) -> Reply {
         let asked = (request.method().clone(), request.uri().path().to_owned());
@@ -237,7 +256,7 @@ fn parse(event: &str) -> Option<Event> {
     let data = serde_json::from_str(field("data")?).expect("data is JSON");
     Some(Event {
         kind: field("event").unwrap_or("message").to_owned(),
-        id: field("id").and_then(|id| id.parse().ok()),
+        id: field("id").and_then(|id| id.rsplit(':').next()?.parse().ok()),
         tag: field("id").map(str::to_owned),
         data,
     })

@@ -148,6 +148,43 @@ fn what_cannot_be_marked_stays() {
 }
 
 #[test]
+fn what_was_refused_does_not_happen_with_the_next_start() {
+    for end in [SimDisk::crash, SimDisk::crash_hard, SimDisk::kill] {
+        for seed in 0..20 {
+            let disk = SimDisk::new(seed);
+            let (store, _) = open(&disk).expect("opens");
+            now(store.append_all(vec![append(1, 0, &["a"])], Sync::Now)).expect("stored");
+            now(store.flush()).expect("flushed");
+            disk.plan(Fault::Sync(1));
+            now(store.remove(vec![run(1)])).expect_err("not synced");
+            // It goes on as before: its end is known.
+            now(store.append_all(vec![append(1, 1, &["b"])], Sync::Now)).expect("stored");
+            drop(store);
+            end(&disk);
+            let (store, _) = open(&disk).expect("opens");
+            assert!(there(&store, 1), "{seed}");
+        }
+    }
+}
+
+#[test]
+fn notes_last_as_long_as_they_are_kept() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk).expect("opens");
+    now(store.append_all(vec![append(1, 0, &["a"])], Sync::Now)).expect("stored");
+    now(store.keep_note(run(1), "known".to_owned())).expect("kept");
+    now(store.remove(vec![run(1)])).expect("removed");
+    drop(store);
+    disk.crash_hard();
+    let (store, _) = open(&disk).expect("opens");
+    clear(&store);
+    assert_eq!(now(store.notes()).expect("read"), [(run(1), b"known".to_vec())]);
+    now(store.drop_note(run(1))).expect("gone");
+    now(store.drop_note(run(1))).expect("it is not there");
+    assert_eq!(now(store.notes()).expect("read"), []);
+}
+
+#[test]
 fn links_are_removed_and_not_followed() {
     let dir = tempfile::tempdir().expect("a folder");
     let (tree, elsewhere) = (dir.path().join("tree"), dir.path().join("elsewhere"));

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfyd_engine::journal::scan::{Rule, Verdict, scan};
-use comfyd_engine::{Force, RunId, RunView};
-use comfyd_server::app::{Filter, Readiness};
+use comfyd_engine::{Force, RunId, RunView, Seq};
+use comfyd_fixtures::workflows;
+use comfyd_server::app::{Execute, Filter, Readiness, Source};
 use comfyd_server::live::Summary;
 use comfyd_server::store::{Disk, RecoveredStream, SimDisk, StreamVerdict};
 use comfyd_server::testing::DATA;
@@ -310,7 +311,7 @@ fn a_log_that_rots_under_a_running_server_takes_only_its_own_run() {
         flip(&past.world.disk, &log, 700);
         let app = past.world.server().app.clone();
         // Somebody looks into the log, which finds the damage.
-        app.log(open, comfyd_engine::Seq(0)).await.expect("what is whole can be read");
+        app.log(open, Seq(0)).await.expect("what is whole can be read");
         assert!(listed(&past.world, open, "after reading").quarantined.is_some());
         let refused = app.cancel(open, Force::No).await.expect_err("it may not be changed");
         assert_eq!(refused.code, "quarantined");
@@ -355,5 +356,40 @@ fn a_damaged_journal_makes_the_server_read_only_and_hides_nothing() {
             world.kill_server().await;
         }
         assert!(refused > 50, "{refused} refused, {repaired} repaired");
+    });
+}
+
+#[test]
+fn a_run_whose_workflow_is_gone_is_shown_and_fails() {
+    in_simulation(async {
+        let mut past = Past::new(SIMPLE).await;
+        let app = &past.world.server().app;
+        // So many wait before it that it has nothing but its first record; its workflow is too large for the log.
+        for _ in 0..4 {
+            app.execute(Tale { keyed: false, ..SLOW }.request()).await.expect("stored");
+        }
+        let padding = " ".repeat(300 << 10);
+        let text = workflows::named(SIMPLE.workflow).expect("a fixture").json.to_owned() + &padding;
+        let request = Execute { source: Source::Inline { text, file: None }, ..SIMPLE.request() };
+        let large = app.execute(request).await.expect("stored").run_id;
+        assert_eq!(past.world.view(large).await.seq, Seq(1));
+        past.world.kill_server().await;
+        past.world.disk.crash_hard();
+        let blobs = PathBuf::from(DATA).join("blobs");
+        let mut world = past
+            .damaged(|disk| {
+                let stored = disk.list(&blobs).expect("listed");
+                assert!(!stored.is_empty(), "the large workflow is a file");
+                for name in stored {
+                    disk.remove(&blobs.join(name)).expect("removed");
+                }
+            })
+            .await;
+        listed(&world, large, "without its workflow");
+        let view = world.wait(large, SOON, |view| view.status.is_settled()).await;
+        assert_eq!(view.status.as_str(), "failed");
+        let error = view.error.expect("why");
+        assert!(error.code == "workflow_missing" && error.message.contains("blobs/"), "{error:?}");
+        world.shut_down().await;
     });
 }

@@ -26,7 +26,8 @@ impl Executor {
         let graph = match self.deps.blobs.get(&post.prompt).await {
             Ok(Some(graph)) => graph,
             Ok(None) => {
-                let message = format!("the workflow {} is no longer stored here", post.prompt);
+                let message =
+                    format!("the workflow of this run is missing: blobs/{} is no longer in the data directory", post.prompt);
                 let error = run_error("workflow_missing", message, "Start the run again from its workflow file.");
                 return Outcome::Rejected { error };
             }

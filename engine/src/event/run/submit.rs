@@ -11,6 +11,14 @@ use crate::time::Timestamp;
 pub struct RunCreated {
     /// What it is asked to do.
     pub spec: RunSpec,
+    /// How many blobs follow in the same write: a run that has fewer was cut while it was created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Bytes that the run needs, at most 256 KiB.

@@ -39,6 +39,8 @@ pub(crate) enum Job {
     Flush { reply: oneshot::Sender<Result<(), FlushError>> },
     /// Remove runs that take no more records.
     Remove { runs: Vec<RunId>, reply: oneshot::Sender<Result<(), AppendError>> },
+    /// Forget where runs end: they have been removed.
+    Removed { runs: Vec<RunId> },
     /// Say where runs end.
     Ends { runs: Vec<RunId>, reply: oneshot::Sender<BTreeMap<RunId, (Seq, u64)>> },
     /// Go on in a new file, and remove the old one as soon as may be.

@@ -4,6 +4,8 @@ use comfyd_engine::{RunId, StreamId};
 
 use super::Scribe;
 use crate::store::disk::is_full;
+use crate::store::graves::Refused;
+use crate::store::health::Health;
 use crate::store::types::AppendError;
 
 impl Scribe {
@@ -11,10 +13,16 @@ impl Scribe {
     pub(super) fn remove(&mut self, runs: &[RunId], in_newest: bool) -> Result<(), AppendError> {
         let needs = self.rotations + u64::from(in_newest);
         let shared = self.shared.clone();
-        shared
-            .graves
-            .dig(&*shared.disk, &shared.layout, runs, needs)
-            .map_err(|error| if is_full(&error) { AppendError::DiskFull(error) } else { AppendError::NotWritten(error) })?;
+        shared.graves.dig(&*shared.disk, &shared.layout, runs, needs).map_err(|refused| match refused {
+            Refused::AsBefore(error) if is_full(&error) => AppendError::DiskFull(error),
+            Refused::AsBefore(error) => AppendError::NotWritten(error),
+            Refused::Unknown(error) => {
+                // What is done on the strength of them from here on may be gone with the next start.
+                let why = format!("whether runs were removed is not known until the next start: {error}");
+                shared.set_health(Health::ReadOnly { why: why.clone() });
+                AppendError::ReadOnly { why }
+            }
+        })?;
         for run in runs {
             let stream = StreamId::Run(*run);
             self.trails.forget(&stream);
