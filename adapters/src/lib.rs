@@ -10,5 +10,6 @@ pub mod env;
 pub mod hot;
 pub mod retry;
 pub mod sniff;
+pub mod ssh;
 pub mod transport;
 pub mod workflow;
