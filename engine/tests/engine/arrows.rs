@@ -38,8 +38,9 @@ fn the_engine_has_no_runtime_and_no_input_or_output() {
 const ARROWS: &[(&str, &[&str])] = &[
     ("comfyd-engine", &[]),
     ("comfyd-adapters", &["comfyd-engine"]),
+    ("comfyd-workflow", &[]),
     ("comfyd-fixtures", &["comfyd-engine"]),
-    ("comfyd-server", &["comfyd-engine", "comfyd-adapters", "comfyd-fixtures"]),
+    ("comfyd-server", &["comfyd-engine", "comfyd-adapters", "comfyd-workflow", "comfyd-fixtures"]),
 ];
 
 /// What a crate's own tests may name beside that.
