@@ -53,9 +53,9 @@ graph='{"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, 
 
 echo "# the server and the page"
 call 200 GET /
-call 200 GET /app.js
-call 200 GET /style.css
 call 200 GET /favicon.svg
+asset=$(curl --silent --fail "$BASE/" | grep --only-matching '/assets/[^"]*\.js' | head --lines 1)
+call 200 GET "$asset"
 call 200 GET /healthz
 call 200 GET /readyz
 call 200 POST /api/v1/login --header "Origin: $BASE" "${json[@]}" "{\"token\": \"$TOKEN\"}"
@@ -87,6 +87,7 @@ call 200 GET "/api/v1/runs?status=completed&limit=5"
 call 200 GET "/api/v1/runs/$run"
 [ "$(field .status)" = completed ]
 call 200 GET "/api/v1/runs/$run/at/3"
+call 200 GET "/api/v1/runs/$run/workflow"
 call 200 GET "/api/v1/runs/$run/log"
 call 200 GET "/api/v1/runs/$run/patches?from=1"
 call 200 GET "/api/v1/runs/$run/outputs"

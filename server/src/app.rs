@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
-use comfyd_engine::{Force, Input, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
+use comfyd_engine::{Force, Input, PromptSpec, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
 use tokio::sync::{Mutex, broadcast, watch};
 use utoipa::ToSchema;
@@ -205,6 +205,25 @@ impl App {
     /// If there is none, or its log is shorter or cannot be read.
     pub async fn view_at(&self, run: RunId, seq: Seq) -> Result<RunView, Problem> {
         self.history.view(run, Some(seq)).await
+    }
+
+    /// What a run was asked to do, with the text of its graph.
+    ///
+    /// # Errors
+    /// If there is none, its log cannot be read, or the graph is gone.
+    pub(crate) async fn prompt(&self, run: RunId) -> Result<(PromptSpec, String), Problem> {
+        let folded = self.history.fold(run, None).await?;
+        let Workload::Prompt(prompt) = folded.run.spec().workload.clone();
+        let inline = folded.blobs.into_iter().find(|(hash, _)| *hash == prompt.graph).map(|(_, bytes)| bytes);
+        let stored = match inline {
+            Some(bytes) => Some(bytes),
+            None => self.history.store.get_blob(&prompt.graph).await.map_err(|error| Problem::internal(error.to_string()))?,
+        };
+        let text = stored.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
+            let hint = "Its file in the data directory was removed from outside; the run's log and outputs are as they were.";
+            Problem::new(410, "gone", format!("the graph of run {run} is not stored any more"), hint)
+        })?;
+        Ok((prompt, text))
     }
 
     /// Stops a run.

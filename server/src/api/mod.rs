@@ -14,6 +14,7 @@ mod disposition;
 mod dto;
 mod feed;
 mod follow;
+mod graph;
 mod guard;
 mod health;
 mod host;

@@ -14,8 +14,8 @@ use utoipa::OpenApi;
 use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
-    archive, batches, content, feed, follow, health, instances, log, login, outputs, patches, plan, runs, setups, state, stats,
-    thumbnail, workflows,
+    archive, batches, content, feed, follow, graph, health, instances, log, login, outputs, patches, plan, runs, setups, state,
+    stats, thumbnail, workflows,
 };
 use crate::problem::Problem;
 
@@ -50,6 +50,7 @@ use crate::problem::Problem;
         runs::one,
         runs::delete,
         runs::at,
+        graph::workflow,
         log::log,
         patches::patches,
         follow::run,

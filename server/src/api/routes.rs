@@ -13,8 +13,8 @@ use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
 use super::ring::Places;
 use super::{
-    archive, batches, content, feed, follow, health, instances, log, login, openapi, outputs, page, patches, plan, request_id,
-    runs, setups, state, stats, thumbnail, workflows,
+    archive, batches, content, feed, follow, graph, health, instances, log, login, openapi, outputs, page, patches, plan,
+    request_id, runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -108,9 +108,8 @@ const fn delete(path: &'static str, serve: fn(MethodFilter) -> MethodRouter<Ctx>
 /// Every route of the server.
 pub static ROUTES: &[Route] = &[
     open("/", |verb| on(verb, page::index)),
-    open("/app.js", |verb| on(verb, page::script)),
-    open("/style.css", |verb| on(verb, page::style)),
     open("/favicon.svg", |verb| on(verb, page::icon)),
+    open("/assets/{name}", |verb| on(verb, page::asset)),
     open("/healthz", |verb| on(verb, health::alive)),
     open("/readyz", |verb| on(verb, health::ready)),
     Route { verb: Verb::Post, path: "/api/v1/login", access: Access::Login, serve: |verb| on(verb, login::log_in) },
@@ -142,6 +141,7 @@ pub static ROUTES: &[Route] = &[
     get("/api/v1/runs/{id}", |verb| on(verb, runs::one)),
     delete("/api/v1/runs/{id}", |verb| on(verb, runs::delete)),
     get("/api/v1/runs/{id}/at/{seq}", |verb| on(verb, runs::at)),
+    get("/api/v1/runs/{id}/workflow", |verb| on(verb, graph::workflow)),
     get("/api/v1/runs/{id}/log", |verb| on(verb, log::log)),
     get("/api/v1/runs/{id}/patches", |verb| on(verb, patches::patches)),
     get("/api/v1/runs/{id}/events", |verb| on(verb, follow::run)),

@@ -214,7 +214,7 @@ fn named(graph: &Graph, object_info: &[u8]) -> Result<Value, serde_json::Error> 
 }
 
 /// The text as it is, or with texts in the place of what only Python takes.
-fn strict(text: &str) -> Result<Box<RawValue>, Problem> {
+pub(super) fn strict(text: &str) -> Result<Box<RawValue>, Problem> {
     if let Ok(raw) = serde_json::from_str(text) {
         return Ok(raw);
     }

@@ -240,10 +240,16 @@ async fn it_says_when_it_is_ready() {
     for inline in ["<style", "style=", "onclick=", "<script>", "http://", "https://"] {
         assert!(!text.contains(inline), "the page's policy forbids {inline}");
     }
-    for asset in ["/app.js", "/style.css", "/favicon.svg"] {
+    let named = text.split('"').filter(|part| part.starts_with("/assets/"));
+    let assets: Vec<&str> = named.chain(["/favicon.svg"]).collect();
+    let ends = |with: &str| assets.iter().any(|asset| asset.rsplit('.').next() == Some(with));
+    assert!(ends("js") && ends("css"), "{assets:?}");
+    for asset in assets {
         assert!(text.contains(asset));
         let first = house.get(asset).await;
         assert_eq!(first.status, StatusCode::OK);
+        let keep = first.header("cache-control").contains("immutable");
+        assert_eq!(keep, asset.starts_with("/assets/"), "{asset}");
         let again = asking("GET", asset).header("if-none-match", first.header("etag")).body(Body::empty());
         assert_eq!(house.ask(again.expect("a request")).await.status, StatusCode::NOT_MODIFIED);
     }

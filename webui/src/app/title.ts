@@ -1,0 +1,23 @@
+/** The title of the tab: what is looked at, and how far it is. */
+import { effect } from '@preact/signals';
+import { counts, newestRuns, onRuns, rowOf } from '../live/store';
+import { route } from './route';
+
+/** Keeps the title. */
+export function keepTitle(): void {
+  const update = (): void => {
+    const id = route.peek().run;
+    const known = newestRuns().find((run) => run.run_id === id);
+    const run = known && rowOf(known).peek();
+    const marks = { queued: '…', executing: `${Math.floor((run?.progress_permille ?? 0) / 10)}%`, completed: '✓', failed: '×', cancelled: '■' };
+    const { running, waiting } = counts.peek();
+    const open = running + waiting;
+    const title = run ? `${run.attention != null ? '! ' : ''}${marks[run.status]} ${run.workflow_name}` : open > 0 ? `(${open}) comfyd` : 'comfyd';
+    if (document.title !== title) document.title = title;
+  };
+  onRuns(update);
+  effect(() => {
+    void route.value;
+    update();
+  });
+}

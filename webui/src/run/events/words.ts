@@ -1,0 +1,38 @@
+/** Events in words. */
+import type { LogLine } from '../../api/types';
+
+/** The kinds that one filters by. */
+export const KINDS = ['state', 'node', 'progress', 'output', 'network', 'operator'] as const;
+export type Kind = (typeof KINDS)[number];
+
+const OF: Record<string, Kind> = {
+  node_started: 'node', node_finished: 'node', nodes_cached: 'node', node_failed: 'node', nodes_progressed: 'progress',
+  outputs_found: 'output', output_saved: 'output', output_delayed: 'output', output_lost: 'output',
+  link_lost: 'network', link_restored: 'network', attention_raised: 'network', attention_cleared: 'network', submit_failed: 'network', warned: 'network',
+  cancel_requested: 'operator', resubmit_requested: 'operator', resubmitted: 'operator',
+};
+
+/** The kind of an event. */
+export function kindOf(line: LogLine): Kind {
+  return OF[line.event.kind] ?? 'state';
+}
+
+/** Whether an event tells of something wrong. */
+export function isProblem(line: LogLine): boolean {
+  return /fail|lost|attention_raised|delayed|warned|refused|unknown|in_doubt|restarted/.test(line.event.kind);
+}
+
+const MOST = 240;
+
+/** What an event says, in one line. Its data is the engine's own; only what is short is shown. */
+export function detailOf(line: LogLine): string {
+  const data = line.event.data;
+  if (data === null || typeof data !== 'object') return data == null ? '' : String(data);
+  const parts = Object.entries(data as Record<string, unknown>).flatMap(([key, value]) => {
+    if (value === null || value === undefined) return [];
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+    return [`${key} ${text.length > 120 ? `${text.slice(0, 119)}…` : text}`];
+  });
+  const text = parts.join(' · ');
+  return text.length > MOST ? `${text.slice(0, MOST - 1)}…` : text;
+}

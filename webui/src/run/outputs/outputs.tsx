@@ -1,0 +1,78 @@
+/** The outputs of one run: pictures, videos, sounds and texts. */
+import { useSignal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { runPath } from '../../api/client';
+import { isOver, type Output, type Run } from '../../api/types';
+import { bytes } from '../../parts/time';
+import { Empty } from '../../parts/tile';
+import { Lightbox } from './lightbox';
+
+/** Where the bytes of an output are. */
+export function contentOf(run: string, output: Output, download = false): string {
+  return runPath(run, `/outputs/${output.n}/content${download ? '?download=1' : ''}`);
+}
+
+/** Where a small picture of it is. */
+export function thumbnailOf(run: string, output: Output, size = 320): string {
+  return runPath(run, `/outputs/${output.n}/thumbnail?size=${size}`);
+}
+
+/** Whether a browser shows it, judged by what its bytes are and not by its name. */
+export function shownAs(output: Output): 'image' | 'video' | 'audio' | 'text' | 'file' {
+  const type = output.media_type ?? '';
+  if (output.text != null) return 'text';
+  if (!output.downloaded) return 'file';
+  if (/^image\/(png|jpeg|webp|gif)$/.test(type)) return 'image';
+  if (/^video\/(mp4|webm)$/.test(type)) return 'video';
+  if (/^audio\/(mpeg|wav|x-wav|flac|x-flac|ogg)$/.test(type)) return 'audio';
+  return 'file';
+}
+
+/** What people call it. */
+export function nameOf(output: Output): string {
+  return output.filename || `${output.key || 'text'} of node ${output.node_id}`;
+}
+
+/** All outputs of a run, or those of one node. */
+export function Outputs({ run, node }: { run: Run; node?: string }): JSX.Element {
+  const opened = useSignal<number | undefined>(undefined);
+  const outputs = node === undefined ? run.outputs : run.outputs.filter((output) => output.node_id === node);
+  const pictures = outputs.filter((output) => shownAs(output) === 'image' || shownAs(output) === 'video');
+  const index = pictures.findIndex((output) => output.n === opened.value);
+  if (outputs.length === 0) return <Empty title={isOver(run.status) ? 'No outputs' : 'No outputs yet'}>{isOver(run.status) ? '' : 'They appear here as soon as ComfyUI reports them.'}</Empty>;
+  return (
+    <div>
+      <div class="outputs">{outputs.map((output) => <One key={output.n} run={run.run_id} output={output} onOpen={() => (opened.value = output.n)} />)}</div>
+      {index >= 0 && <Lightbox run={run.run_id} outputs={pictures} index={index} onIndex={(at) => (opened.value = pictures[at]?.n)} onClose={() => (opened.value = undefined)} />}
+    </div>
+  );
+}
+
+function One({ run, output, onOpen }: { run: string; output: Output; onOpen: () => void }): JSX.Element {
+  const name = nameOf(output);
+  return (
+    <figure class="output" data-output={output.n}>
+      <Shown run={run} output={output} name={name} onOpen={onOpen} />
+      <footer>
+        <span class="cut" title={name}>{name}</span>
+        <span class="num">{bytes(output.size)}</span>
+        {output.downloaded && output.text == null && <a class="button plain" href={contentOf(run, output, true)} download aria-label={`Download ${name}`} title="Download">⤓</a>}
+      </footer>
+    </figure>
+  );
+}
+
+function Shown({ run, output, name, onOpen }: { run: string; output: Output; name: string; onOpen: () => void }): JSX.Element {
+  switch (shownAs(output)) {
+    case 'image':
+      return <button type="button" class="picture" onClick={onOpen} aria-label={`Show ${name} large`}><img src={thumbnailOf(run, output)} alt={name} loading="lazy" decoding="async" /></button>;
+    case 'video':
+      return <video src={contentOf(run, output)} controls preload="metadata" aria-label={name} />;
+    case 'audio':
+      return <audio src={contentOf(run, output)} controls preload="none" aria-label={name} />;
+    case 'text':
+      return <pre tabIndex={0}>{output.text}</pre>;
+    case 'file':
+      return <p class="empty">{output.problem ?? (output.downloaded ? '📄 No preview' : 'Being fetched …')}</p>;
+  }
+}

@@ -1,0 +1,145 @@
+/** The page of one run: it is read here, and shown by the parts below, live or at an earlier event. */
+import { useSignal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { get, problemOf, runPath } from '../api/client';
+import { isOver, type Run, type RunWorkflow } from '../api/types';
+import { go, route, type Tab, TABS } from '../app/route';
+import type { Picture } from '../live/protocol';
+import { useRun } from '../live/store';
+import { ms, timeOfDay } from '../parts/time';
+import { Empty, Tile } from '../parts/tile';
+import { Events } from './events/events';
+import { Graph } from './graph/graph';
+import { RunHeader } from './header';
+import { Inputs } from './inputs/inputs';
+import { Inspector } from './inspector/inspector';
+import { Json } from './json/json';
+import { Notices } from './notices';
+import { Outputs } from './outputs/outputs';
+import { Replay, useRunAt } from './replay/replay';
+import { Restored } from './restored';
+import { Timeline } from './timeline/timeline';
+
+/** What is shown of a run. */
+export interface Shown {
+  /** The run now. */
+  newest: Run;
+  /** The run as it is shown. */
+  run: Run;
+  live: boolean;
+  seq: number | undefined;
+  workflow: RunWorkflow | undefined;
+  picture: Picture | undefined;
+  node: string | undefined;
+}
+
+/** The workflow of a run. It never changes, so it is read once. */
+const workflows = new Map<string, RunWorkflow>();
+
+/** The workflow of a run; undefined until it is read, and where it is gone. */
+export function useWorkflow(id: string): RunWorkflow | undefined {
+  const found = useSignal<RunWorkflow | undefined>(workflows.get(id));
+  useEffect(() => {
+    found.value = workflows.get(id);
+    if (found.value) return undefined;
+    const abort = new AbortController();
+    get<RunWorkflow>(runPath(id, '/workflow'), abort.signal).then(
+      (workflow) => {
+        if (workflows.size > 50) workflows.clear();
+        workflows.set(id, workflow);
+        found.value = workflow;
+      },
+      (thrown: unknown) => {
+        // The page works without it; what is wrong is said where the inputs would be.
+        if (!abort.signal.aborted) console.warn(problemOf(thrown).message);
+      },
+    );
+    return () => abort.abort();
+  }, [id]);
+  return found.value?.run_id === id ? found.value : undefined;
+}
+
+/** The page of a run: the middle column and the one at its side. */
+export function useShown(id: string): Shown | { missing: string | undefined } {
+  const watched = useRun(id);
+  const { seq, node } = route.value;
+  const past = useRunAt(id, seq);
+  const workflow = useWorkflow(id);
+  const last = useSignal<Run | undefined>(undefined);
+  const newest = watched?.run.value;
+  if (!newest) return { missing: watched?.missing.value?.message };
+  // While another moment is read, the one before stays.
+  if (past.run) last.value = past.run;
+  const kept = last.peek();
+  const run = seq === undefined ? newest : (past.run ?? (kept?.run_id === id ? kept : newest));
+  return { newest, run, live: seq === undefined, seq, workflow, picture: watched.picture.value, node };
+}
+
+/** The middle column of a run. */
+export function RunPage({ shown }: { shown: Shown }): JSX.Element {
+  const { newest, run, live, seq, workflow, node } = shown;
+  const select = (id: string | undefined): void => go({ node: id }, true);
+  const seek = (to: number | undefined): void => go({ seq: to }, true);
+  return (
+    <div class="stack run-page">
+      {!live && (
+        <div class="past-banner" role="status">
+          <span class="grow">Viewing {timeOfDay(run.timing.last_update, true)}{isOver(newest.status) ? '' : ', the run is live'}</span>
+          <button type="button" onClick={() => seek(undefined)}>{isOver(newest.status) ? 'To the end' : 'Back to live'}</button>
+        </div>
+      )}
+      <RunHeader run={run} live={live} />
+      <Restored run={newest} />
+      <Notices run={run} live={live} />
+      <Tile title="🕸️ Graph" bare><Graph run={run} workflow={workflow} selected={node} onSelect={select} frozen={live && run.attention?.kind === 'unreachable'} /></Tile>
+      <Tile title="📊 Timeline" bare><Timeline run={run} workflow={workflow} selected={node} onSelect={select} at={live ? undefined : ms(run.timing.last_update)} /></Tile>
+      <Replay run={newest} seq={seq} onSeek={seek} at={run.timing.last_update} />
+      <Lower shown={shown} onSeek={seek} />
+      <div class="narrow-side"><Inspector run={run} workflow={workflow} picture={shown.picture} live={live} node={node} /></div>
+    </div>
+  );
+}
+
+const WORDS: Record<Tab, string> = { events: 'Events', outputs: 'Outputs', inputs: 'Inputs', json: 'JSON' };
+
+function Lower({ shown, onSeek }: { shown: Shown; onSeek: (seq: number) => void }): JSX.Element {
+  const { newest, run, workflow, seq } = shown;
+  const tab = route.value.tab ?? (newest.outputs.length > 0 || newest.status === 'completed' ? 'outputs' : 'events');
+  const counts: Partial<Record<Tab, number>> = { events: newest.seq, outputs: run.outputs.length };
+  const stored = run.outputs.some((output) => output.downloaded && output.text == null);
+  return (
+    <section class="tile lower">
+      <header>
+        <div class="tabs" role="tablist" aria-label="About the run"
+          onKeyDown={(event) => {
+            const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+            const next = TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length];
+            if (step === 0 || !next) return;
+            event.stopPropagation();
+            go({ tab: next }, true);
+            document.getElementById(`tab-${next}`)?.focus();
+          }}>
+          {TABS.map((word) => (
+            <button key={word} id={`tab-${word}`} type="button" role="tab" aria-selected={tab === word} aria-controls="tab-panel" tabIndex={tab === word ? 0 : -1} onClick={() => go({ tab: word }, true)}>
+              {WORDS[word]}{counts[word] !== undefined && <span class="count">{counts[word]}</span>}
+            </button>
+          ))}
+        </div>
+        {stored && tab === 'outputs' && <a class="button right" href={runPath(run.run_id, '/outputs.zip')} download>⤓ All as zip</a>}
+      </header>
+      <div id="tab-panel" role="tabpanel" aria-labelledby={`tab-${tab}`}>
+        {tab === 'events' && <Events run={newest} seq={seq} onSeek={onSeek} />}
+        {tab === 'outputs' && <Outputs run={run} />}
+        {tab === 'inputs' && <Inputs run={run} workflow={workflow} />}
+        {tab === 'json' && <Json run={run} workflow={workflow} />}
+      </div>
+    </section>
+  );
+}
+
+/** The place of a run that is not there yet, or not any more. */
+export function RunMissing({ why }: { why: string | undefined }): JSX.Element {
+  if (why === undefined) return <Empty title="Reading the run …" />;
+  return <Empty title="There is no such run"><p>{why}</p><p><button type="button" onClick={() => go({ run: undefined, seq: undefined, node: undefined })}>Back to the runs</button></p></Empty>;
+}
