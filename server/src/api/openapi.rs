@@ -229,7 +229,7 @@ mod tests {
 
     /// Whether a route serves a file of the page, which is no part of the API.
     fn is_of_page(route: &Route) -> bool {
-        route.access == Access::Open && (route.path == "/" || route.path.contains('.'))
+        route.access == Access::Open && (route.path == "/" || route.path.contains('.') || route.path.starts_with("/assets/"))
     }
 
     /// Every operation with its method and path.
