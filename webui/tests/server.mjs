@@ -1,6 +1,6 @@
 /** Starts the real program for a test, on a free port and with a data directory of its own, and ends it by its id. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { once } from 'node:events';
@@ -56,8 +56,9 @@ export async function startServer({ comfy, data, port = 0, config } = {}) {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'comfyd-ui-')));
   const args = ['serve', '--data-dir', folder, '--listen', `127.0.0.1:${port}`, ...(comfy ? ['--url', comfy] : []), ...(config ? ['--config', config] : [])];
   const run = new Process(spawn(COMFYD, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, COMFYD_TOKEN: undefined } }));
-  const page = await run.says(/(http:\/\/127\.0\.0\.1:\d+\/#token=\S+)/);
-  return made(run, page, folder, own);
+  const origin = await run.says(/Open (http:\/\/127\.0\.0\.1:\d+)/);
+  const token = (await readFile(join(folder, 'token'), 'utf8')).trim();
+  return made(run, `${origin}/#token=${token}`, folder, own);
 }
 
 /** The demo, as a new user starts it. */
