@@ -110,7 +110,8 @@ async function openPage(options, port, profile) {
   await page.addInitScript(() => { Math.random = () => 0; });
   await page.goto(`http://127.0.0.1:${port}/`);
   await page.waitForFunction(() => (window.app ?? window.comfyAPI?.app?.app)?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 20, null, { timeout: PATIENCE_MS });
-  await page.waitForFunction(() => !document.querySelector('#splash-loader') || true, null, { timeout: PATIENCE_MS });
+  // The canvas is made after the list of classes.
+  await page.waitForFunction(() => (window.app ?? window.comfyAPI.app.app).canvas?.canvas, null, { timeout: PATIENCE_MS });
   return { context, page, complaints };
 }
 

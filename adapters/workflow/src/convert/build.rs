@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::{Renamed, make_unique};
-use super::layout::lay_out;
 use super::links::{place_links, without_rivals};
 use super::model::{Graph, Mode, Node, Output, Role, Slot};
 use super::packs;
-use super::saved::Source;
+use super::restore::{Restored, restore};
 use crate::canvas::{self, Canvas, File};
 use crate::classes::{Class, Classes};
 use crate::report::Warning;
@@ -109,12 +108,9 @@ impl<'a> World<'a> {
 
     /// Gives a node what its class has.
     fn dress(&mut self, node: &mut Node, class: &Class<'_>) {
-        let mut source = Source::of(class, &node.file);
-        let layout = lay_out(class, &node.file, &mut source);
-        for name in source.skipped {
-            let message =
-                format!("no value was saved for `{name}`, so that the values after it were one place off; they were put right");
-            self.warn(Some(node.id.clone()), "control_not_saved", message);
+        let Restored { layout, notes } = restore(class, &node.file);
+        for (code, message) in notes {
+            self.warn(Some(node.id.clone()), code, message);
         }
         node.inputs = layout.inputs;
         node.widgets = layout.widgets;

@@ -49,6 +49,8 @@ pub(super) struct Layout {
     pub(super) widgets: Vec<Widget>,
     /// The names of its dynamic combos.
     combos: Vec<String>,
+    /// The inputs of the file that are linked and that the class does not have.
+    pub(super) gone: Vec<String>,
 }
 
 /// An entry of the list from which the page builds a node.
@@ -307,6 +309,9 @@ impl Layout {
             let stale = self.combos.iter().any(|combo| is_inside(combo, &other.name));
             let orphan = other.widget.as_ref().is_some_and(|name| !self.widgets.iter().any(|widget| widget.name == *name));
             if stale || orphan {
+                if other.link.is_some() {
+                    self.gone.push(other.name.clone());
+                }
                 continue;
             }
             let mut slot = slot(other.name.clone(), &other.kind, other.widget.clone());

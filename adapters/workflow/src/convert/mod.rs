@@ -16,6 +16,7 @@ mod packs;
 mod primitive;
 mod proxies;
 mod resolve;
+mod restore;
 mod saved;
 mod saved_host;
 mod text;

@@ -18,7 +18,16 @@ pub(super) struct Source<'a> {
     from: From<'a>,
     /// The widgets beside seeds for which nothing was saved.
     pub(super) skipped: Vec<String>,
-    repairs: bool,
+    repairs: Repairs,
+}
+
+/// Whether values that are one place off are put right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repairs {
+    /// As the page does it.
+    None,
+    /// Where nothing was saved for the widget beside a seed.
+    Controls,
 }
 
 enum From<'a> {
@@ -30,17 +39,25 @@ enum From<'a> {
 impl<'a> Source<'a> {
     /// Nothing was saved.
     pub(super) fn nothing() -> Self {
-        Self { from: From::Nothing, skipped: Vec::new(), repairs: false }
+        Self { from: From::Nothing, skipped: Vec::new(), repairs: Repairs::None }
+    }
+
+    /// Whether every value went to a widget.
+    pub(super) fn is_used_up(&self) -> bool {
+        match &self.from {
+            From::InOrder { values, next } => *next == values.len(),
+            From::Nothing | From::ByName(_) => true,
+        }
     }
 
     /// What the file saved for a node of this class.
-    pub(super) fn of(class: &Class<'_>, file: &'a canvas::Node) -> Self {
+    pub(super) fn of(class: &Class<'_>, file: &'a canvas::Node, repairs: Repairs) -> Self {
         let from = match (&file.values, &file.named_values) {
             (SavedValues::InOrder(values), _) => From::InOrder { values: aligned(class, file, values), next: 0 },
             (SavedValues::ByName(values), _) | (SavedValues::None, Some(values)) => From::ByName(values),
             (SavedValues::None, None) => From::Nothing,
         };
-        Self { from, skipped: Vec::new(), repairs: true }
+        Self { from, skipped: Vec::new(), repairs }
     }
 
     /// What was saved for the next widget.
@@ -53,7 +70,7 @@ impl<'a> Source<'a> {
             From::ByName(values) => values.get(&widget.name).cloned(),
             From::InOrder { values, next } => {
                 let value = values.get(*next)?;
-                if self.repairs && widget.is_control() && !may_be_control(value) {
+                if self.repairs == Repairs::Controls && widget.is_control() && !may_be_control(value) {
                     self.skipped.push(widget.name.clone());
                     return None;
                 }
