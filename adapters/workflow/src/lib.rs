@@ -7,9 +7,12 @@
 pub mod canvas;
 pub mod classes;
 pub mod convert;
+pub mod embedded;
 mod json;
 mod report;
+pub mod validate;
 
 pub use classes::Classes;
 pub use convert::{Converted, Moment, Options, Place, convert};
 pub use report::{Problem, Reason, Warning};
+pub use validate::{Finding, Verdict, validate};

@@ -114,6 +114,12 @@ impl<'a> Class<'a> {
         self.fields.get("output_node").and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// Whether it comes with ComfyUI, so that its validation is known.
+    pub fn is_core(&self) -> bool {
+        let module = text(self.fields.get("python_module")).unwrap_or_default();
+        module == "nodes" || module.starts_with("comfy_extras.") || module.starts_with("comfy_api_nodes.")
+    }
+
     /// The types of its outputs; a list of choices is `COMBO`.
     pub fn outputs(&self) -> Vec<&'a str> {
         list(self.fields.get("output")).iter().map(|kind| kind.as_str().unwrap_or("COMBO")).collect()

@@ -1,0 +1,104 @@
+//! What recorded servers found wrong is found before anything is posted: the same nodes, the same inputs, the same names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use comfyd_workflow::validate::{Kind, validate};
+use comfyd_workflow::{Classes, Verdict};
+use serde_json::Value;
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The requests that posted a workflow, with their answers.
+fn posted() -> Vec<(Value, Value)> {
+    let lines: Vec<Value> =
+        fixture("traces/e_validation_errors.jsonl").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut sent: BTreeMap<String, Value> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    for line in &lines {
+        let id = line["id"].to_string();
+        let body = line["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
+        if line["dir"] == "send" && line["path"].as_str().is_some_and(|path| path.ends_with("/prompt")) {
+            sent.extend(body.map(|body| (id, body)));
+        } else if let (Some(request), Some(body)) = (sent.remove(&id), body) {
+            pairs.push((request, body));
+        }
+    }
+    pairs
+}
+
+fn named(verdict: &Verdict) -> BTreeSet<(String, String)> {
+    let of_node = |finding: &comfyd_workflow::Finding| Some((finding.node.clone()?, finding.input.clone().unwrap_or_default()));
+    verdict.findings.iter().filter_map(of_node).collect()
+}
+
+#[test]
+fn recorded_errors_are_named_before_the_post() {
+    let classes = Classes::parse(&fixture("assets/object_info.json")).expect("classes");
+    let mut compared = 0;
+    for (request, answer) in posted() {
+        let Some(graph) = request["prompt"].as_object() else { continue };
+        let verdict = validate(graph, &classes);
+        let shown = || verdict.findings.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut expected = BTreeSet::new();
+        for (node, errors) in answer["node_errors"].as_object().into_iter().flatten() {
+            for error in errors["errors"].as_array().expect("errors") {
+                let input = error["extra_info"]["input_name"].as_str();
+                match input {
+                    Some(input) => {
+                        assert!(named(&verdict).contains(&(node.clone(), input.to_owned())), "{node}.{input}: {:?}", shown());
+                    }
+                    None => assert!(named(&verdict).iter().any(|(found, _)| found == node), "{node}: {:?}", shown()),
+                }
+                expected.insert(node.clone());
+                compared += 1;
+            }
+        }
+        let ours: BTreeSet<String> = named(&verdict).into_iter().map(|(node, _)| node).collect();
+        let kind = answer["error"]["type"].as_str().unwrap_or_default();
+        match kind {
+            "invalid_prompt" => {
+                let found = verdict.findings.iter().any(|finding| matches!(finding.kind, Kind::UnknownClass | Kind::NoClass));
+                assert!(found, "{answer}: {:?}", shown());
+                compared += 1;
+            }
+            "prompt_no_outputs" => {
+                assert!(verdict.findings.iter().any(|finding| finding.kind == Kind::NoOutputs), "{:?}", shown());
+                compared += 1;
+            }
+            "prompt_outputs_failed_validation" if expected.is_empty() => {
+                assert!(
+                    verdict.findings.iter().any(|finding| finding.kind == Kind::Circle),
+                    "a circle is refused without a node: {:?}",
+                    shown()
+                );
+                compared += 1;
+            }
+            _ => assert!(ours.is_subset(&expected), "more is named than ComfyUI names: {answer} {:?}", shown()),
+        }
+        if verdict.findings.iter().all(|finding| finding.certain) {
+            assert_eq!(verdict.is_runnable(), answer.get("prompt_id").is_some(), "{answer}: {:?}", shown());
+        }
+    }
+    assert!(compared >= 15, "only {compared} errors were recorded");
+}
+
+#[test]
+fn workflows_that_ran_are_runnable() {
+    let classes = Classes::parse(&fixture("assets/object_info.json")).expect("classes");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/workflows")).expect("a folder") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a workflow");
+        let graph: Value = serde_json::from_str(&text).expect("JSON");
+        let graph = graph.get("prompt").unwrap_or(&graph).as_object().expect("nodes").clone();
+        let verdict = validate(&graph, &classes);
+        let certain: Vec<String> = verdict.findings.iter().filter(|finding| finding.certain).map(ToString::to_string).collect();
+        assert_eq!(certain, Vec::<String>::new());
+        assert!(verdict.is_runnable());
+        checked += 1;
+    }
+    assert!(checked >= 15);
+}
