@@ -268,7 +268,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let security = Security::fixed(Secret::new(token.clone()), addr.port(), names);
     let router = api::router_within(assembled.app.clone(), security, options.bounds);
     let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
-    let (work, gone) = (tokio::spawn(assembled.core.run(core_stop.clone())), stop.clone());
+    let (work, gone) = (assembled.core.spawn(core_stop.clone()), stop.clone());
     let core = tokio::spawn(async move {
         let ended = work.await;
         if let Err(error) = &ended {

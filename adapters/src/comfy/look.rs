@@ -2,7 +2,7 @@
 //!
 //! Invariants: the queue is read before history, as a prompt moves from one to the other; an answer that changes nothing is told once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use comfyd_engine::{Ending, Input, PromptId, RemoteStatus, RunId, Timestamp};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -23,6 +23,10 @@ const AGAIN_MS: u64 = 10_000;
 const LAG_MS: u64 = 5_000;
 /// How long the final frame is waited for before history is asked without it.
 const FINAL_FRAME_MS: u64 = 1_000;
+/// How long the frames of a run that is watched from now on may tell of it before it is looked for.
+const NEW_MS: u64 = 100;
+/// How many ends are remembered of prompts that nobody watches yet.
+const MAX_EARLY: usize = 64;
 
 /// One run to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,17 +168,25 @@ pub(super) struct Watch {
     told: BTreeMap<RunId, Told>,
     remotes: BTreeMap<RunId, PromptId>,
     announced: BTreeMap<PromptId, Announced>,
+    /// Prompts that were over before they were watched: a short one ends before the answer to its request is recorded.
+    early: VecDeque<PromptId>,
     next: Option<Timestamp>,
     /// A prompt that was in history: if it is gone from there, so is the process.
     finished: Option<PromptId>,
 }
 
 impl Watch {
-    /// The runs are these from now on; a new one is looked for at once.
+    /// The runs are these from now on; a new one is looked for soon, one that is over already at once.
     pub(super) fn set(&mut self, now: Timestamp, runs: Vec<(RunId, PromptId)>) {
         let runs: BTreeMap<RunId, PromptId> = runs.into_iter().collect();
-        if runs.iter().any(|(run, prompt)| self.runs.get(run) != Some(prompt)) {
-            self.next = Some(now);
+        for (_, prompt) in runs.iter().filter(|(run, prompt)| self.runs.get(run) != Some(prompt)) {
+            if let Some(early) = self.early.iter().position(|early| early == prompt) {
+                self.early.remove(early);
+                self.announced.insert(prompt.clone(), Announced { since: now, ask_at: now, tries: 0 });
+            } else {
+                let soon = now.plus_ms(NEW_MS);
+                self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+            }
         }
         self.prompts = runs.iter().map(|(run, prompt)| (prompt.clone(), *run)).collect();
         self.told.retain(|run, _| runs.contains_key(run));
@@ -224,6 +236,12 @@ impl Watch {
 
     /// A frame said that a prompt is over: its history entry is there.
     pub(super) fn over(&mut self, now: Timestamp, prompt: &PromptId) {
+        if self.run_of(prompt).is_none() && !self.early.contains(prompt) {
+            if self.early.len() == MAX_EARLY {
+                self.early.pop_front();
+            }
+            self.early.push_back(prompt.clone());
+        }
         self.ending(now, prompt);
         if let Some(announced) = self.announced.get_mut(prompt) {
             announced.ask_at = now;
@@ -334,6 +352,7 @@ impl Watch {
         self.finished = None;
         self.told.clear();
         self.announced.clear();
+        self.early.clear();
     }
 }
 
@@ -367,6 +386,7 @@ mod tests {
     fn watching() -> Watch {
         let mut watch = Watch::default();
         watch.set(Timestamp(0), vec![(run(), prompt())]);
+        watch.ask_soon(Timestamp(0));
         watch
     }
 
@@ -433,6 +453,21 @@ mod tests {
             answer(&mut watch, now, &RemoteStatus::Running);
         }
         assert!((5_010..8_000).contains(&now), "{now}");
+    }
+
+    #[test]
+    fn one_that_was_over_before_it_was_watched_is_asked_for_at_once() {
+        let mut watch = Watch::default();
+        watch.over(Timestamp(5), &prompt());
+        watch.set(Timestamp(7), vec![(run(), prompt())]);
+        assert_eq!(watch.due(), Some(Timestamp(7)));
+        let plan = watch.plan(Timestamp(7), None, 2_000);
+        assert!(!plan.all, "its history tells enough");
+        assert_eq!(plan.direct, BTreeSet::from([prompt()]));
+        assert_eq!(answer(&mut watch, 7, &ended()), 1);
+        watch.set(Timestamp(8), vec![]);
+        watch.set(Timestamp(9), vec![(run(), prompt())]);
+        assert_eq!(watch.due(), Some(Timestamp(9 + NEW_MS)), "it is remembered once");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use comfyd_adapters::env::Clock;
 use comfyd_engine::{Engine, Input, Limits, LogRepaired, RunId, RunView, Seq, StreamId, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -20,7 +22,7 @@ use crate::dispatch::Dispatcher;
 use crate::instances::Board;
 use crate::intake::Durations;
 use crate::live::{Live, Summary};
-use crate::store::{AppendError, FileStore, Sync};
+use crate::store::{Append, AppendError, FileStore, Sync};
 
 /// How the core loop works.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub struct Core {
     pub(super) chronicle: Chronicle,
     /// The engine's moves when the places in the queues were last told.
     pub(super) positions_of: Option<u64>,
+    /// Whether it may wait for the disk on its thread.
+    own_thread: bool,
 }
 
 /// How many messages one turn takes (reliability.md 4).
@@ -121,7 +125,22 @@ impl Core {
             repairs,
             chronicle,
             positions_of: None,
+            own_thread: false,
         }
+    }
+
+    /// Runs it on a thread of its own until `stop` is cancelled; its tasks run where the caller's do.
+    ///
+    /// The loop waits for each write. Waiting where it is spares each turn the way to another thread and back, which takes
+    /// about as long as the sync (docs/performance.md).
+    pub fn spawn(mut self, stop: CancellationToken) -> JoinHandle<()> {
+        self.own_thread = true;
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(self.run(stop)))
+    }
+
+    async fn append(&self, appends: Vec<Append>, sync: Sync) -> Result<(), AppendError> {
+        if self.own_thread { self.store.append_here(appends, sync) } else { self.store.append_all(appends, sync).await }
     }
 
     /// Works until `stop` is cancelled, then makes everything durable.
@@ -244,7 +263,7 @@ impl Core {
             if appends.is_empty() {
                 break;
             }
-            match self.store.append_all(appends, sync).await {
+            match self.append(appends, sync).await {
                 Ok(()) => {
                     match sync {
                         Sync::Now => self.unsynced_since = None,
@@ -319,7 +338,7 @@ impl Core {
         let behind: Vec<RunId> = self.behind.iter().copied().filter(|run| !self.dispatcher.is_posting(*run)).collect();
         self.turn(vec![Message::Input(Input::CaughtUp(behind.clone()))]).await;
         // Nothing that was asked for is sent again before writing works: a sync shows that it does.
-        let written = self.catch_up_at.is_none() && self.store.append_all(vec![], Sync::Now).await.is_ok();
+        let written = self.catch_up_at.is_none() && self.append(vec![], Sync::Now).await.is_ok();
         if !written {
             let again = self.clock.now().plus_ms(self.catch_up_after_ms);
             let read_only = matches!(*self.readiness.borrow(), Readiness::ReadOnly(_));
@@ -404,7 +423,7 @@ impl Core {
         self.let_go().await;
         if self.unsynced_since.is_some_and(|since| now.since(since) >= self.config.sync_within_ms) {
             self.unsynced_since = None;
-            if let Err(error) = self.store.append_all(vec![], Sync::Now).await {
+            if let Err(error) = self.append(vec![], Sync::Now).await {
                 tracing::error!(%error, "notes not synced");
                 self.retreat(Batch::new(), &error).await;
             }

@@ -1,12 +1,12 @@
 //! Who runs the journal and the scribe: two threads, or the caller.
 //!
-//! Invariants: one order of jobs; the queues are bounded; the lock of the data directory is held until both have ended.
+//! Invariants: one order of jobs; who writes holds the journal's lock; the queues are bounded; the lock of the data directory is held until both have ended.
 //! Absent: any difference in what is done.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use comfyd_engine::StreamId;
@@ -16,12 +16,12 @@ use super::disk::LockGuard;
 use super::health::{Health, Shared, Wanted};
 use super::journal::{Carried, Job, Journal, Work};
 use super::scribe::Scribe;
-use super::types::OpenError;
+use super::types::{Append, AppendError, OpenError, Sync};
 
 /// Pieces of work between journal and scribe: a few batches, so that the journal is slowed rather than memory filled.
 const SCRIBE_QUEUE: usize = 64;
 
-/// How many ticks long an idle journal sleeps: the free room is looked at that often.
+/// How many ticks long an idle scribe sleeps.
 const IDLE_TICKS: u32 = 10;
 
 /// The store is shut down.
@@ -47,6 +47,7 @@ type Ticket = (Job, Option<OwnedSemaphorePermit>);
 /// Two running threads.
 #[derive(Debug)]
 pub(crate) struct Threads {
+    desk: Arc<Mutex<Desk>>,
     jobs: Mutex<Option<Sender<Ticket>>>,
     room: Arc<Semaphore>,
     running: Mutex<Vec<JoinHandle<()>>>,
@@ -73,14 +74,19 @@ impl Drive {
             let _alarm = scribe_alarm;
             write(scribe, &todo, tick);
         });
+        let scribe = scribe.map_err(OpenError::Thread)?;
+        let pass = Some(Pass { work, scribe: scribe.thread().clone() });
+        let desk = Arc::new(Mutex::new(Desk { journal, pass }));
+        let front = Arc::clone(&desk);
         let journal = spawn("comfyd-journal").spawn(move || {
             let _alarm = journal_alarm;
-            record(journal, &waiting, &work, tick);
+            record(&front, &waiting, tick);
         });
         Ok(Self::Threads(Threads {
+            desk,
             jobs: Mutex::new(Some(jobs)),
             room: Arc::new(Semaphore::new(shared.options.queue)),
-            running: Mutex::new(vec![scribe.map_err(OpenError::Thread)?, journal.map_err(OpenError::Thread)?]),
+            running: Mutex::new(vec![scribe, journal.map_err(OpenError::Thread)?]),
         }))
     }
 
@@ -94,6 +100,25 @@ impl Drive {
             Self::Inline(parts) => {
                 step(parts, job);
                 Ok(())
+            }
+        }
+    }
+
+    /// Appends on the caller's thread, which waits for the disk: a caller that does nothing else meanwhile is spared the
+    /// way to another thread and back.
+    pub(crate) fn append_here(&self, batch: Vec<Append>, sync: Sync) -> Result<(), AppendError> {
+        match self {
+            Self::Threads(threads) => {
+                // A journal that panicked has no known end any more.
+                let mut desk = threads.desk.lock().map_err(|_| AppendError::Stopped)?;
+                let Desk { journal, pass } = &mut *desk;
+                let pass = pass.as_ref().ok_or(AppendError::Stopped)?;
+                journal.append(batch, sync, &mut |piece| pass.on(piece))
+            }
+            Self::Inline(parts) => {
+                let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+                let (journal, scribe) = &mut *parts;
+                journal.append(batch, sync, &mut |work| scribe.handle(work))
             }
         }
     }
@@ -135,21 +160,71 @@ fn step(parts: &Mutex<(Journal, Scribe)>, job: Job) {
     journal.handle(job, &mut |work| scribe.handle(work));
 }
 
-/// The journal's thread.
-fn record(mut journal: Journal, jobs: &Receiver<Ticket>, work: &SyncSender<Work>, tick: Duration) {
-    // A scribe that is gone has set the store read-only; its share is written when the store opens again.
-    let mut pass = |piece| drop(work.send(piece));
+/// The journal and its way to the scribe: whoever holds the desk writes.
+#[derive(Debug)]
+struct Desk {
+    journal: Journal,
+    /// None after the end.
+    pass: Option<Pass>,
+}
+
+impl Desk {
+    fn handle(&mut self, job: Job) {
+        let Self { journal, pass } = self;
+        // After the end nothing is passed on: the next start completes the logs of the streams.
+        journal.handle(job, &mut |piece| {
+            if let Some(pass) = pass {
+                pass.on(piece);
+            }
+        });
+    }
+}
+
+/// The way to the scribe.
+#[derive(Debug)]
+struct Pass {
+    work: SyncSender<Work>,
+    scribe: Thread,
+}
+
+impl Pass {
+    /// Work that somebody waits for wakes the scribe; the rest it gathers by itself.
+    fn on(&self, piece: Work) {
+        let urgent = match piece {
+            Work::End { .. } | Work::Flush { .. } | Work::Remove { .. } => true,
+            Work::Records(_) | Work::Snapshots(_) | Work::Rotated(_) | Work::Tick => false,
+        };
+        match self.work.try_send(piece) {
+            Ok(()) if urgent => self.scribe.unpark(),
+            // A scribe that is gone has set the store read-only; its share is written when the store opens again.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(piece)) => {
+                self.scribe.unpark();
+                // It ends only after its sender.
+                drop(self.work.send(piece));
+            }
+        }
+    }
+}
+
+/// The journal's thread: everything but what is appended by who waits for it.
+fn record(desk: &Mutex<Desk>, jobs: &Receiver<Ticket>, tick: Duration) {
+    let take = || desk.lock().expect("whoever panicked with the journal in hand left it without a known end");
     let mut last = Instant::now();
     loop {
-        let wait = if journal.is_waiting() { tick } else { tick * IDLE_TICKS };
-        match jobs.recv_timeout(wait.saturating_sub(last.elapsed())) {
-            Ok((job, _permit)) => journal.handle(job, &mut pass),
+        match jobs.recv_timeout(tick.saturating_sub(last.elapsed())) {
+            Ok((job, _permit)) => take().handle(job),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return journal.handle(Job::Tick, &mut pass),
+            Err(RecvTimeoutError::Disconnected) => {
+                let mut desk = take();
+                desk.handle(Job::Tick);
+                desk.pass = None;
+                return;
+            }
         }
         if last.elapsed() >= tick {
             last = Instant::now();
-            journal.handle(Job::Tick, &mut pass);
+            take().handle(Job::Tick);
         }
     }
 }
@@ -160,13 +235,18 @@ fn write(mut scribe: Scribe, work: &Receiver<Work>, tick: Duration) {
     let mut held = Held::default();
     loop {
         let idle = if scribe.is_waiting() { tick.saturating_sub(last.elapsed()) } else { tick * IDLE_TICKS };
-        match work.recv_timeout(held.wait().unwrap_or(idle)) {
+        match work.recv_timeout(idle) {
             Ok(piece) => held.take(piece, &mut scribe),
-            Err(RecvTimeoutError::Timeout) => held.release(&mut scribe),
-            Err(RecvTimeoutError::Disconnected) => {
-                held.release(&mut scribe);
-                return scribe.handle(Work::Tick);
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return scribe.handle(Work::Tick),
+        }
+        // While it gathers it does not wait at the queue, so that its sender has nobody to wake.
+        while let Some(wait) = held.wait() {
+            std::thread::park_timeout(wait);
+            for piece in work.try_iter() {
+                held.take(piece, &mut scribe);
             }
+            held.release_when_due(&mut scribe);
         }
         if last.elapsed() >= tick {
             last = Instant::now();
@@ -208,7 +288,14 @@ impl Held {
                 scribe.handle(other);
             }
         }
-        if self.bytes > HOLD_BYTES || self.wait().is_some_and(|wait| wait.is_zero()) {
+        if self.bytes > HOLD_BYTES {
+            self.release(scribe);
+        }
+        self.release_when_due(scribe);
+    }
+
+    fn release_when_due(&mut self, scribe: &mut Scribe) {
+        if self.wait().is_some_and(|wait| wait.is_zero()) {
             self.release(scribe);
         }
     }

@@ -154,6 +154,14 @@ impl FileStore {
         answer.await.unwrap_or(Err(AppendError::Stopped))
     }
 
+    /// The same on the caller's thread, which waits for the disk meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::append_all`].
+    pub fn append_here(&self, batch: Vec<Append>, sync: Sync) -> Result<(), AppendError> {
+        self.drive.append_here(batch, sync)
+    }
+
     /// Keeps a snapshot for writing: `json` is the canonical object of the view after record `seq`, which has been
     /// appended, without `log_len` and `chain`. A later one of the same stream replaces one that still waits.
     pub fn snapshot(&self, stream: &StreamId, seq: Seq, json: String) {

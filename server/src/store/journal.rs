@@ -88,11 +88,6 @@ impl Journal {
         }
     }
 
-    /// Whether something waits for the next tick.
-    pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() || self.vital_ticks > 0
-    }
-
     /// Does one job; work for the scribe goes to `out`, in order.
     pub(crate) fn handle(&mut self, job: Job, out: &mut dyn FnMut(Work)) {
         match job {
@@ -179,7 +174,7 @@ impl Journal {
     }
 
     /// Stores a batch.
-    fn append(&mut self, batch: Vec<Append>, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
+    pub(crate) fn append(&mut self, batch: Vec<Append>, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
         if let Some(why) = self.shared.read_only() {
             return Err(AppendError::ReadOnly { why });
         }
