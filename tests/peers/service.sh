@@ -4,9 +4,10 @@
 #   tests/peers/service.sh [WATCHERS [RUNS]]      needs cargo and python3
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+profile=${COMFYD_PROFILE:-release} bin=target/${COMFYD_PROFILE:-release} # COMFYD_PROFILE=profiling builds faster
 watchers=${1:-10000} runs=${2:-100000}
-cargo build --release --locked -p comfyd-server -p comfyd-fixtures --bins
-cargo build --release --locked -p comfyd-tests --examples
+cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures --bins
+cargo build --profile "$profile" --locked -p comfyd-tests --examples
 mkdir -p target/peers
 dir=$(mktemp -d target/peers/service.XXXXXX)
 pids=()
@@ -21,12 +22,12 @@ answers() { # answers PORT PATH: waits until somebody does
 }
 comfy=$(free) comfyd=$(free)
 export COMFYD_TOKEN=0123456789abcdef0123456789abcdef
-target/release/fakecomfy --port "$comfy" --history-delay-ms 0 >"$dir/comfyui.log" 2>&1 & pids+=($!)
+"$bin"/fakecomfy --port "$comfy" --history-delay-ms 0 >"$dir/comfyui.log" 2>&1 & pids+=($!)
 answers "$comfy" /system_stats
 COMFYD_COMFYUI_WORKFLOW__MAX_CONCURRENT_WORKFLOWS=64 COMFYD_LIMITS__SUBMITTED_AHEAD=64 COMFYD_LIMITS__LIVE_CLIENTS_PER_ADDRESS=200 \
-  target/release/comfyd serve --data-dir "$dir/data" --listen "127.0.0.1:$comfyd" --url "http://127.0.0.1:$comfy" >"$dir/comfyd.log" 2>&1 & pids+=($!)
+  "$bin"/comfyd serve --data-dir "$dir/data" --listen "127.0.0.1:$comfyd" --url "http://127.0.0.1:$comfy" >"$dir/comfyd.log" 2>&1 & pids+=($!)
 answers "$comfyd" /readyz
-target/release/examples/service --comfyd "127.0.0.1:$comfyd" --pid "${pids[1]}" --token "$COMFYD_TOKEN"
+"$bin"/examples/service --comfyd "127.0.0.1:$comfyd" --pid "${pids[1]}" --token "$COMFYD_TOKEN"
 ulimit -n "$(ulimit -Hn)"
-target/release/examples/sse_clients "$watchers"
-target/release/examples/history "$runs"
+"$bin"/examples/sse_clients "$watchers"
+"$bin"/examples/history "$runs"

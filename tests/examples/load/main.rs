@@ -28,6 +28,8 @@ struct Figures {
     p99_us: f64,
     server_cpu_s: f64,
     comfy_cpu_s: f64,
+    /// Runs whose outcome was not told.
+    lost: f64,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +78,7 @@ async fn measure(options: &Arc<Options>) -> io::Result<()> {
                 p99_us: median(|one| one.p99_us),
                 server_cpu_s: median(|one| one.server_cpu_s),
                 comfy_cpu_s: median(|one| one.comfy_cpu_s),
+                lost: figures.iter().map(|one| one.lost).sum(),
             };
             tell(mode, options.work, concurrency, &medians, None)?;
         }
@@ -88,7 +91,7 @@ fn tell(mode: Mode, work: Work, concurrency: usize, figures: &Figures, round: Op
         "mode": mode.name(), "work": work.name(), "concurrency": concurrency, "round": round.map_or(json!("median"), |round| json!(round)),
         "runs_per_s": figures.runs_per_s.round(), "p50_us": figures.p50_us.round(), "p99_us": figures.p99_us.round(),
         "server_cpu_s_per_1000": (figures.server_cpu_s * 1000.0).round() / 1000.0,
-        "comfyui_cpu_s_per_1000": (figures.comfy_cpu_s * 1000.0).round() / 1000.0,
+        "comfyui_cpu_s_per_1000": (figures.comfy_cpu_s * 1000.0).round() / 1000.0, "lost": figures.lost,
     });
     writeln!(io::stdout(), "{line}")
 }
@@ -108,30 +111,37 @@ async fn slice(mode: Mode, options: &Arc<Options>, concurrency: usize, numbers: 
     for mut lane in lanes {
         let (shared, numbers, work) = (Arc::clone(&shared), Arc::clone(numbers), options.work);
         tasks.spawn(async move {
-            let mut took = Vec::new();
+            let (mut took, mut lost) = (Vec::new(), 0_u32);
             while Instant::now() < until {
                 let at = Instant::now();
-                lane.run(&shared, work, numbers.fetch_add(1, Ordering::Relaxed)).await?;
-                took.push(at.elapsed());
+                if lane.run(&shared, work, numbers.fetch_add(1, Ordering::Relaxed)).await? {
+                    took.push((at.elapsed(), Instant::now() <= until));
+                } else {
+                    lost += 1;
+                }
             }
-            Ok::<_, io::Error>(took)
+            Ok::<_, io::Error>((took, lost))
         });
     }
-    let mut took: Vec<Duration> = Vec::new();
+    let (mut took, mut in_time, mut all_lost): (Vec<Duration>, usize, u32) = (Vec::new(), 0, 0);
     while let Some(lane) = tasks.join_next().await {
-        took.extend(lane.map_err(io::Error::other)??);
+        let (lane, lost) = lane.map_err(io::Error::other)??;
+        // What stands still at the end of the slice would count against all others of it.
+        in_time += lane.iter().filter(|(_, in_time)| *in_time).count();
+        took.extend(lane.into_iter().map(|(time, _)| time));
+        all_lost += lost;
     }
-    let seconds = began.elapsed().as_secs_f64();
     let after = cpu();
     took.sort();
     let at = |share: usize| took.get(took.len() * share / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
     let runs = took.len() as f64;
     Ok(Figures {
-        runs_per_s: runs / seconds,
+        runs_per_s: in_time as f64 / options.slice.as_secs_f64(),
         p50_us: at(50),
         p99_us: at(99),
         server_cpu_s: (after.0 - before.0) / runs * 1000.0,
         comfy_cpu_s: (after.1 - before.1) / runs * 1000.0,
+        lost: f64::from(all_lost),
     })
 }
 
