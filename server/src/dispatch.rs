@@ -86,7 +86,9 @@ impl Dispatcher {
             return false;
         }
         let mut changed = self.drop_moved(engine);
-        let needed: BTreeSet<&InstanceId> = engine.runs().map(comfyd_engine::Run::instance).collect();
+        // One that is over leaves the engine when its turn ends; nothing is asked for it any more.
+        let needed: BTreeSet<&InstanceId> =
+            engine.runs().filter(|run| !run.is_over()).map(comfyd_engine::Run::instance).collect();
         for instance in needed.iter().filter_map(|id| engine.instance(id)) {
             let known = self.hands.get(instance.id()).is_some_and(|hand| hand.url == instance.url());
             if !known {

@@ -13,6 +13,7 @@ use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::{Address, TcpTransport, Transport};
 use comfyd_engine::Limits;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -176,10 +177,10 @@ impl Running {
     pub async fn change(&self, newer: &ServeOptions) {
         self.levers.rules.set(rules(newer, self.levers.listen));
         self.levers.tuning.set(newer.tuning.clone());
+        self.levers.names.send_replace(names(newer));
         self.app.set_retention(newer.retention);
         self.app.history.store.set_min_free(newer.min_free);
         self.app.core.limit(newer.limits.clone()).await;
-        self.app.set_retention(newer.retention);
         if let Some(entries) = &newer.instances {
             self.app.instances.declare(entries.clone()).await;
         }
@@ -241,6 +242,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         Some(folder) => Spool::in_folder(folder).map_err(|source| StartError::Write { path: folder.clone(), source })?,
         None => Spool::default(),
     };
+    let (names, answered_to) = watch::channel(names(&options));
     let (rules, tuning) = (Hot::new(rules(&options, options.listen)), Hot::new(options.tuning));
     let ground = Ground {
         root: root.clone(),
@@ -263,9 +265,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     write_private(&server_json, about.to_string().as_bytes())
         .map_err(|source| StartError::Write { path: server_json.clone(), source })?;
     let (stop, core_stop) = (CancellationToken::new(), CancellationToken::new());
-    let names =
-        Names { allowed_hosts: options.allowed_hosts, public_url: options.public_url, cors_origins: options.cors_origins };
-    let security = Security::fixed(Secret::new(token.clone()), addr.port(), names);
+    let security = Security { token: Secret::new(token.clone()), port: addr.port(), names: answered_to };
     let router = api::router_within(assembled.app.clone(), security, options.bounds);
     let keeper = tokio::spawn(assembled.keeper.run(stop.clone()));
     let (work, gone) = (assembled.core.spawn(core_stop.clone()), stop.clone());
@@ -297,8 +297,17 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     }
     let api = tokio::spawn(api::serve_within(listener, router, stop.clone(), options.bounds));
     tracing::info!(%addr, data_dir = %root.display(), "server.started");
-    let levers = Levers { listen: options.listen, rules, tuning };
+    let levers = Levers { listen: options.listen, rules, tuning, names };
     Ok(Running { addr, token, app: assembled.app, stop, api, core, core_stop, keeper, beside, beside_stop, server_json, levers })
+}
+
+/// The names to answer to.
+fn names(options: &ServeOptions) -> Names {
+    Names {
+        allowed_hosts: options.allowed_hosts.clone(),
+        public_url: options.public_url.clone(),
+        cors_origins: options.cors_origins.clone(),
+    }
 }
 
 /// What callers may do; the address is the one that is listened on, whatever newer options say.
@@ -317,6 +326,7 @@ struct Levers {
     listen: SocketAddr,
     rules: Hot<Rules>,
     tuning: Hot<Tuning>,
+    names: watch::Sender<Names>,
 }
 
 /// The folders that the user named. Where only this machine asks, its user's home is the default; who comes from afar gets no file unasked.

@@ -148,12 +148,12 @@ pub(super) static KEYS: &[Key] = &[
         &["The file with the token; null for COMFYD_TOKEN, else a token in the data directory, made on first start"],
         Slot::MaybePath { at: |config| &mut config.server.token_file },
     ),
-    later(
+    now(
         "server.allowed_hosts",
         &["More names to answer to, as a reverse proxy or another machine uses them"],
         Slot::Texts { allowed: HOST, check: check::host_name, at: |config| &mut config.server.allowed_hosts },
     ),
-    later(
+    now(
         "server.public_url",
         &["The address of a reverse proxy in front; its host and origin are accepted"],
         Slot::MaybeText {
@@ -162,7 +162,7 @@ pub(super) static KEYS: &[Key] = &[
             at: |config| &mut config.server.public_url,
         },
     ),
-    later(
+    now(
         "server.cors_origins",
         &["Pages of other origins that may call the API with the token"],
         Slot::Texts { allowed: ORIGIN, check: check::origin, at: |config| &mut config.server.cors_origins },

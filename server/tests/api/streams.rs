@@ -180,7 +180,9 @@ async fn who_comes_back_goes_on_from_there() {
     // Lost, and back when all is over.
     let (last, all) = followed(house.events_after(&path, id.as_deref()).await, early).await;
     assert_eq!(last, view);
-    assert_eq!(all.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), ["patch", "end"]);
+    // The last picture is shown as long as the run is among the open ones, which may be a moment longer than it is over.
+    let kinds: Vec<&str> = all.iter().map(|event| event.kind.as_str()).filter(|kind| *kind != "preview").collect();
+    assert_eq!(kinds, ["patch", "end"]);
     // An id of nowhere, of the future, of another stream.
     let bare = view["seq"].to_string();
     // One of another life of the server: its number may have been taken by something else since.

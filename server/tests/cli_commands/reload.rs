@@ -1,5 +1,7 @@
 //! A server whose configuration changes while it runs, and how it tells what it does.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
@@ -97,6 +99,27 @@ fn sighup_reads_the_file_again_and_names_what_must_wait() {
     for run in &runs {
         server.place.ends(&["cancel", run]).is(0);
     }
+    server.ends();
+}
+
+#[test]
+fn a_name_that_is_allowed_while_it_runs_is_answered() {
+    let mut server = Serving::with(Comfy::fast(), "");
+    let about = std::fs::read_to_string(server.place.data().join("server.json")).expect("it tells where it listens");
+    let about: Value = serde_json::from_str(&about).expect("JSON");
+    let asked = || {
+        let mut stream = TcpStream::connect(text(&about, "address")).expect("it listens");
+        let request = "GET /healthz HTTP/1.1\r\nHost: comfy.example\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        answer.split(' ').nth(1).expect("a status").to_owned()
+    };
+    assert_eq!(asked(), "421");
+    let allowed = Serving::text(&server.comfy, "").replace("{log_format", "{allowed_hosts: [comfy.example], log_format");
+    std::fs::write(&server.file, allowed).expect("written");
+    assert_eq!(text(&server.until("config.changed"), "keys"), "server.allowed_hosts");
+    assert_eq!(asked(), "200");
     server.ends();
 }
 

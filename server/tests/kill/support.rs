@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, Folder};
 use serde_json::Value;
 
-/// Nothing here takes a tenth of it, unless it hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+/// Nothing here takes a tenth of it, unless it hangs or a restart of ComfyUI goes unseen: a prompt is looked for a minute then.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
