@@ -84,6 +84,8 @@ function made(run, page, folder, own) {
     get pid() { return run.child.pid; },
     output: () => run.text,
     kill: () => run.end('SIGKILL'),
+    /** Ends it, and leaves its data where they are. */
+    stop: () => run.end(),
     end: async () => {
       await run.end();
       if (own) await rm(folder, { recursive: true, force: true });

@@ -13,10 +13,15 @@ export const overlay = signal<'palette' | 'help' | undefined>(undefined);
 /** A question that a key asks before it acts. */
 export const question = signal<{ text: string; sure: string; do: () => Promise<unknown> } | undefined>(undefined);
 
-interface Key {
+/** A key and what it does. */
+export interface Key {
   keys: string[];
   shown: string;
   does: string;
+  /** Whether Shift is held; undefined where it does not matter. */
+  shift?: boolean;
+  /** Whether the key means something now; else the browser has it. */
+  when?: () => boolean;
   act: () => void;
 }
 
@@ -73,7 +78,9 @@ export function listenToKeys(): void {
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || types(event.target) || document.querySelector('dialog[open]')) return;
-    const key = KEYS.find((one) => one.keys.includes(event.key));
+    // A button that has the focus is pressed by Space.
+    if (event.key === ' ' && event.target instanceof Element && event.target.closest('button, a, summary, [role=button]')) return;
+    const key = KEYS.find((one) => one.keys.includes(event.key) && (one.shift ?? event.shiftKey) === event.shiftKey && (one.when?.() ?? true));
     if (!key) return;
     event.preventDefault();
     key.act();

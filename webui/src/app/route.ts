@@ -80,7 +80,10 @@ function written(route: Route): string {
 /** What the address says now. */
 export const route = signal<Route>(read(location.search));
 
-addEventListener('popstate', () => (route.value = read(location.search)));
+addEventListener('popstate', () => {
+  clearTimeout(soon);
+  route.value = read(location.search);
+});
 
 /** The address that a change of the present one leads to. */
 export function hrefOf(change: Partial<Route>): string {
@@ -91,9 +94,26 @@ export function hrefOf(change: Partial<Route>): string {
 export function go(change: Partial<Route>, replace = false): void {
   const next = { ...route.peek(), ...change };
   const address = written(next);
-  if (address === location.pathname + location.search) return;
+  clearTimeout(soon);
+  if (address === location.pathname + location.search) {
+    if (written(route.peek()) !== address) route.value = next;
+    return;
+  }
   history[replace ? 'replaceState' : 'pushState'](null, '', address);
   route.value = read(location.search);
+}
+
+const SOON_MS = 250;
+let soon: ReturnType<typeof setTimeout> | undefined;
+
+/** Goes there at once and writes the address when it rests: for what changes many times a second, as browsers refuse so many addresses. */
+export function goSoon(change: Partial<Route>): void {
+  route.value = { ...route.peek(), ...change };
+  clearTimeout(soon);
+  soon = setTimeout(() => {
+    const address = written(route.peek());
+    if (address !== location.pathname + location.search) history.replaceState(null, '', address);
+  }, SOON_MS);
 }
 
 /** Opens a run, live. */

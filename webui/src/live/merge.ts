@@ -26,6 +26,34 @@ export function merged<T>(value: T, patch: unknown): T {
   return result as T;
 }
 
+/**
+ * A value after many merge patches. What none of them names is shared with the value before; what they name is copied once and not for each of them,
+ * so that a thousand small patches of a large value cost no more than what they say.
+ */
+export function mergedAll<T>(value: T, patches: readonly unknown[]): T {
+  const own = new Set<unknown>();
+  let result: unknown = value;
+  for (const patch of patches) result = mergedInto(result, patch, own);
+  return result as T;
+}
+
+function mergedInto(value: unknown, patch: unknown, own: Set<unknown>): unknown {
+  if (!isObject(patch)) return patch;
+  let result: Plain;
+  if (isObject(value) && own.has(value)) result = value;
+  else {
+    result = Object.create(null) as Plain;
+    if (isObject(value)) Object.assign(result, value);
+    own.add(result);
+  }
+  for (const key of Object.keys(patch)) {
+    const change = patch[key];
+    if (change === null) delete result[key];
+    else result[key] = isObject(change) ? mergedInto(result[key], change, own) : change;
+  }
+  return result;
+}
+
 /** The run of a live state, its nodes and outputs as lists. */
 export function listed(live: LiveRun): Run {
   const nodes = Object.values(live.nodes ?? {}).sort((a, b) => a.index - b.index);

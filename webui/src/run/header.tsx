@@ -33,7 +33,7 @@ export function RunHeader({ run, live }: { run: Run; live: boolean }): JSX.Eleme
         {run.ssh_connection != null && <span class="cut mono" title={run.ssh_connection}>{run.ssh_connection}</span>}
       </p>
       <Progress run={run} live={live} />
-      <Phases run={run} />
+      <Phases run={run} live={live} />
     </section>
   );
 }
@@ -114,8 +114,10 @@ function calm(left: number): number {
 }
 
 /** The stretches of a run's life, each with its length. */
-function Phases({ run }: { run: Run }): JSX.Element {
-  const { queue_time: queued, start_time: started, end_time: ended } = run.timing;
+function Phases({ run, live }: { run: Run; live: boolean }): JSX.Element {
+  const { queue_time: queued, start_time: started } = run.timing;
+  // At an earlier moment the clock stands still.
+  const ended = run.timing.end_time ?? (live ? undefined : run.timing.last_update);
   const over = isOver(run.status);
   return (
     <ul class="phases" aria-label="Phases">

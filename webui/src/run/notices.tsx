@@ -12,7 +12,7 @@ export function Notices({ run, live }: { run: Run; live: boolean }): JSX.Element
   const open = !isOver(run.status) || run.attention?.kind === 'output_delayed';
   return (
     <>
-      {open && run.attention != null && <AttentionBox attention={run.attention} live={live} />}
+      {open && run.attention != null && <AttentionBox attention={run.attention} live={live} at={live ? undefined : run.timing.last_update} />}
       {run.status === 'failed' && <Failure run={run} live={live} />}
       {run.status === 'completed' && run.outputs.length === 0 && <NoOutputs run={run} />}
       {run.warnings.length > 0 && (
@@ -31,10 +31,10 @@ const TITLES: Record<string, string> = {
 };
 
 /** What a run waits for, with its answers. */
-export function AttentionBox({ attention, live }: { attention: Attention; live: boolean }): JSX.Element {
+export function AttentionBox({ attention, live, at }: { attention: Attention; live: boolean; at?: string | undefined }): JSX.Element {
   return (
     <Box tone="warn" role="alert" class={`attention ${attention.kind}`}>
-      <h3>{TITLES[attention.kind] ?? '⚠️ It needs attention'} <span class="muted"><Elapsed from={attention.since} /></span></h3>
+      <h3>{TITLES[attention.kind] ?? '⚠️ It needs attention'} <span class="muted"><Elapsed from={attention.since} to={at} /></span></h3>
       <p>{attention.kind === 'unreachable' ? '🔌 ' : ''}{attention.message}</p>
       {live && attention.actions.length > 0 && (
         <div class="actions">{attention.actions.map((action) => <Act key={action.id} class={action.id === 'cancel' ? '' : 'primary'} do={() => callAction(action)}>{action.label}</Act>)}</div>

@@ -3,11 +3,11 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { get, problemOf, runPath } from '../api/client';
-import { isOver, type Run, type RunWorkflow } from '../api/types';
-import { go, route, type Tab, TABS } from '../app/route';
+import type { Run, RunWorkflow } from '../api/types';
+import { go, goSoon, route, type Tab, TABS } from '../app/route';
 import type { Picture } from '../live/protocol';
 import { useRun } from '../live/store';
-import { ms, timeOfDay } from '../parts/time';
+import { ms } from '../parts/time';
 import { Empty, Tile } from '../parts/tile';
 import { Events } from './events/events';
 import { Graph } from './graph/graph';
@@ -19,6 +19,7 @@ import { Notices } from './notices';
 import { Outputs } from './outputs/outputs';
 import { Replay, useRunAt } from './replay/replay';
 import { Restored } from './restored';
+import { ComparePick } from './timeline/compare';
 import { Timeline } from './timeline/timeline';
 
 /** What is shown of a run. */
@@ -29,6 +30,8 @@ export interface Shown {
   run: Run;
   live: boolean;
   seq: number | undefined;
+  /** Why the event that is looked at cannot be shown. */
+  problem: string | undefined;
   workflow: RunWorkflow | undefined;
   picture: Picture | undefined;
   node: string | undefined;
@@ -73,28 +76,22 @@ export function useShown(id: string): Shown | { missing: string | undefined } {
   if (past.run) last.value = past.run;
   const kept = last.peek();
   const run = seq === undefined ? newest : (past.run ?? (kept?.run_id === id ? kept : newest));
-  return { newest, run, live: seq === undefined, seq, workflow, picture: watched.picture.value, node };
+  return { newest, run, live: seq === undefined, seq, problem: past.problem, workflow, picture: watched.picture.value, node };
 }
 
 /** The middle column of a run. */
 export function RunPage({ shown }: { shown: Shown }): JSX.Element {
   const { newest, run, live, seq, workflow, node } = shown;
   const select = (id: string | undefined): void => go({ node: id }, true);
-  const seek = (to: number | undefined): void => go({ seq: to }, true);
+  const seek = (to: number | undefined): void => goSoon({ seq: to });
   return (
-    <div class="stack run-page">
-      {!live && (
-        <div class="past-banner" role="status">
-          <span class="grow">Viewing {timeOfDay(run.timing.last_update, true)}{isOver(newest.status) ? '' : ', the run is live'}</span>
-          <button type="button" onClick={() => seek(undefined)}>{isOver(newest.status) ? 'To the end' : 'Back to live'}</button>
-        </div>
-      )}
+    <div class={`stack run-page ${live ? '' : 'past'}`}>
       <RunHeader run={run} live={live} />
       <Restored run={newest} />
       <Notices run={run} live={live} />
       <Tile title="🕸️ Graph" bare><Graph run={run} workflow={workflow} selected={node} onSelect={select} frozen={live && run.attention?.kind === 'unreachable'} /></Tile>
-      <Tile title="📊 Timeline" bare><Timeline run={run} workflow={workflow} selected={node} onSelect={select} at={live ? undefined : ms(run.timing.last_update)} /></Tile>
-      <Replay run={newest} seq={seq} onSeek={seek} at={run.timing.last_update} />
+      <Tile title="📊 Timeline" bare aside={<ComparePick run={newest} />}><Timeline run={run} newest={newest} workflow={workflow} selected={node} onSelect={select} at={live ? undefined : ms(run.timing.last_update)} /></Tile>
+      <Replay run={newest} seq={seq} onSeek={seek} at={run.timing.last_update} problem={shown.problem} />
       <Lower shown={shown} onSeek={seek} />
       <div class="narrow-side"><Inspector run={run} workflow={workflow} picture={shown.picture} live={live} node={node} /></div>
     </div>

@@ -24,13 +24,13 @@ export function Inspector({ run, workflow, picture, live, node: id }: InspectorP
   return (
     <div class="stack">
       <Tile title="👁️ Preview" bare><Preview run={run} picture={picture} live={live} /></Tile>
-      {node ? <NodeTile run={run} node={node} workflow={workflow} /> : <Checklist run={run} />}
+      {node ? <NodeTile run={run} node={node} workflow={workflow} live={live} /> : <Checklist run={run} />}
       {!node && <Facts run={run} />}
     </div>
   );
 }
 
-function NodeTile({ run, node, workflow }: { run: Run; node: Node; workflow: RunWorkflow | undefined }): JSX.Element {
+function NodeTile({ run, node, workflow, live }: { run: Run; node: Node; workflow: RunWorkflow | undefined; live: boolean }): JSX.Element {
   const graph = workflow?.workflow[node.node_id];
   const expected = workflow?.expected_ms[node.node_id];
   return (
@@ -45,7 +45,7 @@ function NodeTile({ run, node, workflow }: { run: Run; node: Node; workflow: Run
         )}
         <dl class="facts-table">
           {node.start_time != null && <><dt>began</dt><dd class="num" title={fullTime(node.start_time)}>{timeOfDay(node.start_time, true)}</dd></>}
-          {node.start_time != null && <><dt>took</dt><dd><Elapsed from={node.start_time} to={node.end_time ?? (node.state === 'running' ? undefined : run.timing.end_time)} precise /></dd></>}
+          {node.start_time != null && <><dt>took</dt><dd><Elapsed from={node.start_time} to={node.end_time ?? (!live ? run.timing.last_update : node.state === 'running' ? undefined : run.timing.end_time)} precise /></dd></>}
           {expected !== undefined && <><dt>usually</dt><dd class="num">{span(expected)}</dd></>}
           {node.parent_node_id != null && <><dt>made by</dt><dd><a href="" onClick={(event) => { event.preventDefault(); go({ node: node.parent_node_id as string }); }}>{node.parent_node_id}</a></dd></>}
           {!node.counts && <><dt>note</dt><dd>reaches no output</dd></>}

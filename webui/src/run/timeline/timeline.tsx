@@ -1,12 +1,24 @@
-/** The timeline of a run: one bar per node, what was measured solid, what is expected dashed. */
+/** The timeline of a run: one bar per node, what was measured solid, what is expected dashed; or two runs on one axis. */
+import { useComputed, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { isOver, type Node, nodeState, type Run, type RunWorkflow } from '../../api/types';
+import { useMemo, useRef } from 'preact/hooks';
+import { isOver, type Run, type RunWorkflow } from '../../api/types';
 import { ms, now, span } from '../../parts/time';
-import { Empty, nodeName } from '../../parts/tile';
+import { Empty } from '../../parts/tile';
+import { useSight } from '../../parts/virtual';
+import { linksOf } from '../graph/layout';
+import { reelOf } from '../replay/tapes';
+import { type Axis, axisOf, marksOf, shareOf } from './axis';
+import { Bars } from './bars';
+import { Differences, sameNode, useOther } from './compare';
+import { folded, MANY, orderOf, rowsOf } from './rows';
+import { Whole } from './whole';
 
 /** A run as it is to be shown, at the time `at` if that is not now. */
 export interface TimelineProps {
   run: Run;
+  /** The run now: the rows and the axis are its own, so that nothing moves while one travels through time. */
+  newest: Run;
   workflow: RunWorkflow | undefined;
   selected: string | undefined;
   onSelect: (node: string | undefined) => void;
@@ -14,58 +26,73 @@ export interface TimelineProps {
   at: number | undefined;
 }
 
+const ROW_PX = 25;
+const ROW_PHONE_PX = 40;
+const phone = matchMedia('(max-width: 820px)');
+const NONE: Record<string, number> = {};
+
 /** The bars. Rows stand in the order in which nodes began; those that wait come after. */
-export function Timeline({ run, workflow, selected, onSelect, at }: TimelineProps): JSX.Element {
-  const begin = ms(run.timing.queue_time) ?? 0;
-  const over = isOver(run.status);
-  const moment = at ?? (over ? (ms(run.timing.end_time) ?? begin) : now.value);
-  const rows = run.nodes.filter((node) => node.start_time != null).sort((a, b) => (ms(a.start_time) ?? 0) - (ms(b.start_time) ?? 0));
-  const waiting = over ? [] : run.nodes.filter((node) => node.counts && node.state === 'waiting');
-  const end = Math.max(moment, ms(run.timing.estimated_completion) ?? 0, begin + 1000);
-  const scale = (time: number): number => (100 * (time - begin)) / (end - begin);
+export function Timeline({ run, newest, workflow, selected, onSelect, at }: TimelineProps): JSX.Element {
+  const { run: other, problem } = useOther(newest.run_id);
+  const all = useSignal(false);
+  const box = useRef<HTMLDivElement>(null);
+  const sight = useSight(box);
+  const over = isOver(newest.status);
+  const present = over ? (ms(newest.timing.end_time) ?? 0) : now.value;
+  const moment = at ?? present;
+  const shape = newest.nodes.map((node) => node.node_id).join('\n');
+  const order = useMemo(() => orderOf(newest.nodes, linksOf(newest.nodes, workflow)), [shape, workflow]);
+  const expected = workflow?.expected_ms ?? NONE;
+  const single = useMemo(() => rowsOf(newest, order, expected, over ? 0 : present), [newest, order, expected, over ? 0 : present]);
+  const many = single.length > MANY && !all.value;
+  const rows = useMemo(() => (many ? folded(single) : single), [single, many]);
+  const axis = useMemo(() => widened(axisOf(newest, present), other), [newest, present, other]);
+  const states = useMemo(() => new Map(run.nodes.map((node) => [node.node_id, node])), [run]);
+  const before = useMemo(() => other && new Map(other.nodes.map((node) => [node.node_id, node])), [other]);
+  const reel = reelOf(newest.run_id);
+  // The story grows while events are read; only what it has told is shown.
+  const told = useComputed(() => reel.version.value).value;
+  const height = phone.matches ? ROW_PHONE_PX : ROW_PX;
+  const shift = other ? axis.zero - (ms(other.timing.start_time) ?? ms(other.timing.queue_time) ?? 0) : 0;
+  const first = Math.max(0, Math.floor(sight.value.top / height));
+  const marks = marksOf(axis, phone.matches ? 3 : 6);
+  const losses = told > 0 ? reel.story.losses.filter((loss) => loss.from <= moment) : [];
   if (rows.length === 0 && over) return <Empty title="No node ran" />;
   return (
-    <div class="timeline" role="group" aria-label="Timeline">
-      <Whole run={run} begin={begin} moment={moment} scale={scale} />
-      {rows.map((node) => <Row key={node.node_id} node={node} expected={workflow?.expected_ms[node.node_id]} moment={moment} scale={scale} selected={selected === node.node_id} onSelect={onSelect} />)}
-      {waiting.length > 0 && <p class="muted timeline-rest">{waiting.length} {waiting.length === 1 ? 'node waits' : 'nodes wait'}</p>}
+    <div>
+      {problem !== undefined && <p class="compare-line text-bad" role="alert">{problem}</p>}
+      {other && <Differences run={newest} other={other} />}
+      {many && <p class="compare-line"><span class="muted">{single.length} nodes, by class.</span> <button type="button" class="chip" onClick={() => (all.value = true)}>Load detail</button></p>}
+      <div class={`timeline ${other ? 'two' : ''}`} ref={box} role="group" aria-label="Timeline" tabIndex={0} style={{ '--row': `${height}px` }}>
+        <div class="timeline-body">
+          <div class="timeline-lines" aria-hidden="true">{marks.map((mark) => <i key={mark.length} class="mark" style={{ '--at': mark.at }} />)}</div>
+          <div class="timeline-head">
+            <div class="timeline-axis" aria-hidden="true">{marks.map((mark) => <span key={mark.length} style={{ '--at': mark.at }}>{mark.length === 0 ? '0' : span(mark.length).replace(/\.0 s$/, ' s')}</span>)}</div>
+            <Whole run={run} axis={axis} moment={moment} story={reel.story} told={told} />
+          </div>
+          <div class="timeline-rows" style={{ height: `${rows.length * height}px` }}>
+            {rows.slice(first, Math.ceil(sight.value.bottom / height)).map((row, index) => (
+              <Bars key={row.key} row={row} node={row.node && states.get(row.node.node_id)} other={row.node && sameNode(row.node, before)} compared={other !== undefined} shift={shift} axis={axis} moment={moment} past={at !== undefined} story={reel.story}
+                top={(first + index) * height} selected={selected !== undefined && selected === row.node?.node_id} onSelect={onSelect} />
+            ))}
+          </div>
+          <div class="timeline-lines over" aria-hidden="true">
+            {losses.map((loss) => {
+              const from = shareOf(axis, loss.from);
+              return <i key={loss.from} class="lost" style={{ '--at': from, '--long': shareOf(axis, Math.min(moment, loss.to ?? moment)) - from }} />;
+            })}
+            {(at !== undefined || !over) && <i class={`cursor ${at === undefined ? 'now' : ''}`} style={{ '--at': shareOf(axis, moment) }} />}
+          </div>
+        </div>
+      </div>
     </div>
   );
 }
 
-function Part({ from, to, kind, title }: { from: number; to: number; kind: string; title: string }): JSX.Element {
-  return <i class={kind} style={{ left: `${from}%`, width: `${Math.max(0.3, to - from)}%` }} title={title} />;
-}
-
-/** The run as a whole, split in its phases. */
-function Whole({ run, begin, moment, scale }: { run: Run; begin: number; moment: number; scale: (time: number) => number }): JSX.Element {
-  const started = ms(run.timing.start_time);
-  const ended = ms(run.timing.end_time) ?? moment;
-  return (
-    <div class="timeline-row whole">
-      <span class="cut">Run</span>
-      <span class="track">
-        <Part from={0} to={scale(started ?? ended)} kind="queued" title={`queued ${span((started ?? ended) - begin)}`} />
-        {started !== undefined && <Part from={scale(started)} to={scale(ended)} kind="running" title={`run ${span(ended - started)}`} />}
-      </span>
-      <span class="num">{span(ended - begin)}</span>
-    </div>
-  );
-}
-
-function Row(props: { node: Node; expected: number | undefined; moment: number; scale: (time: number) => number; selected: boolean; onSelect: (node: string | undefined) => void }): JSX.Element {
-  const { node, expected, moment, scale } = props;
-  const begin = ms(node.start_time) ?? 0;
-  const end = ms(node.end_time) ?? moment;
-  const slow = expected !== undefined && end - begin > 1.5 * expected && end - begin > expected + 1000;
-  return (
-    <button type="button" class={`timeline-row ${slow ? 'slow' : ''}`} aria-current={props.selected ? 'true' : undefined} onClick={() => props.onSelect(props.selected ? undefined : node.node_id)}>
-      <span class="cut">{nodeName(node)} <span class="num muted">{node.node_id}</span></span>
-      <span class="track">
-        <Part from={scale(begin)} to={scale(end)} kind={nodeState(node)} title={`${nodeName(node)}: ${span(end - begin)}`} />
-        {node.end_time == null && expected !== undefined && begin + expected > end && <Part from={scale(end)} to={Math.min(100, scale(begin + expected))} kind="expected" title={`expected ${span(expected)}`} />}
-      </span>
-      <span class="num">{span(end - begin)}</span>
-    </button>
-  );
+/** An axis with room for another run, which begins at the same zero. */
+function widened(axis: Axis, other: Run | undefined): Axis {
+  const from = ms(other?.timing.start_time);
+  const to = ms(other?.timing.end_time);
+  if (from === undefined || to === undefined) return axis;
+  return { ...axis, end: Math.max(axis.end, axis.zero + to - from) };
 }
