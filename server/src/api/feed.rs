@@ -9,20 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use comfyd_engine::{RunId, Status};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use utoipa::IntoParams;
 
 use super::board::{Board, Next, Noted};
 use super::hub::{EVERY_MS, sleep_until};
 use super::limits::StreamPlace;
+use super::mux;
+use super::reply::query_of;
 use super::routes::Ctx;
 use super::serve::{Closing, Peer};
 use super::sse;
@@ -33,19 +38,30 @@ use crate::problem::Problem;
 /// How many runs the list begins with; `GET /api/v1/runs` has the older ones.
 const LISTED: usize = 200;
 
+/// What else to tell.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Telling {
+    /// Runs to tell in full in the same stream, 32 at most, with commas between: ids, or `RUN@ID` with the `id` of its event that was seen last.
+    runs: Option<String>,
+}
+
 /// Streams what changes over all runs.
 ///
 /// Events: `list` with the newest runs, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
-/// reader that it missed too much: it is let go, and gets the list by coming back.
+/// reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
+/// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",
-    params(("last-event-id" = Option<String>, Header, description = "The id that was seen last: only what changed since is told.")),
+    params(("last-event-id" = Option<String>, Header, description = "The id that was seen last: only what changed since is told."), Telling),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 pub(super) async fn all(
     State(ctx): State<Ctx>,
+    query: Result<Query<Telling>, QueryRejection>,
     headers: HeaderMap,
     closing: Option<Extension<Closing>>,
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, Problem> {
+    let wanted = mux::wanted(query_of(query)?.runs.as_deref())?;
     let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let watching = ctx.app.live.watching();
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
@@ -60,10 +76,12 @@ pub(super) async fn all(
     };
     let beat = Instant::now() + sse::HEARTBEAT;
     let reader = Reader { shared, news, ready, at, ended: false, beat, closing, _place: place, _watching: watching };
-    Ok(sse::answer(futures_util::stream::unfold(reader, |mut reader| async move {
+    let closing = reader.closing.clone();
+    let list = futures_util::stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((event, reader))
-    })))
+    });
+    Ok(sse::answer(mux::together(list, &ctx, wanted, &closing)))
 }
 
 fn listed(app: &App) -> String {

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::hub::{Hub, News};
-use super::limits::StreamPlace;
 use super::reply::query_of;
 use super::ring::{Form, Next, Places, Told};
 use super::routes::Ctx;
@@ -62,32 +61,12 @@ pub(super) async fn run(
     let form = form_of(query_of(query)?.patches.as_deref())?;
     let place = ctx.limits.stream(peer.map(|Extension(Peer(address))| address))?;
     let run = ctx.app.resolve(&name)?;
-    let watching = ctx.app.live.watching();
     let closing = closing.map(|Extension(closing)| closing).unwrap_or_default();
     let from = last_seen(&headers, &ctx.hubs.places).filter(|_| form == Form::Patches);
-    let (ready, at, source) = match ctx.hubs.of(run, &ctx.app) {
-        Some(hub) => {
-            let (ready, at) = greeting(&ctx, run, &hub, from).await;
-            (ready, at, Some((hub.news(), hub)))
-        }
-        None => (past(&ctx, run, form, from).await?, 0, None),
-    };
-    let follower = Follower {
-        source,
-        form,
-        ready,
-        at,
-        picture: 0,
-        ended: false,
-        places: ctx.hubs.places.clone(),
-        beat: Instant::now() + sse::HEARTBEAT,
-        closing,
-        _place: place,
-        _watching: watching,
-    };
-    Ok(sse::answer(futures_util::stream::unfold(follower, |mut follower| async move {
+    let follower = Follower::new(&ctx, run, form, from, closing).await?;
+    Ok(sse::answer(futures_util::stream::unfold((follower, place), |(mut follower, place)| async move {
         let event = follower.next().await?;
-        Some((event, follower))
+        Some((event, (follower, place)))
     })))
 }
 
@@ -146,7 +125,8 @@ fn end(view: &RunView, places: &Places) -> Bytes {
     sse::event("end", Some(&places.id(view.seq)), &data.to_string())
 }
 
-struct Follower {
+/// One who follows a run.
+pub(super) struct Follower {
     /// Where more comes from; nothing for a run that is over.
     source: Option<(watch::Receiver<News>, Arc<Hub>)>,
     form: Form,
@@ -160,12 +140,30 @@ struct Follower {
     /// When a heartbeat is due.
     beat: Instant,
     closing: Closing,
-    _place: StreamPlace,
     _watching: Watching,
 }
 
 impl Follower {
-    async fn next(&mut self) -> Option<Bytes> {
+    /// One who follows a run by patches, from what was seen of it last.
+    pub(super) async fn patches(ctx: &Ctx, run: RunId, from: Option<Seq>, closing: Closing) -> Result<Self, Problem> {
+        Self::new(ctx, run, Form::Patches, from, closing).await
+    }
+
+    async fn new(ctx: &Ctx, run: RunId, form: Form, from: Option<Seq>, closing: Closing) -> Result<Self, Problem> {
+        let watching = ctx.app.live.watching();
+        let (ready, at, source) = match ctx.hubs.of(run, &ctx.app) {
+            Some(hub) => {
+                let (ready, at) = greeting(ctx, run, &hub, from).await;
+                (ready, at, Some((hub.news(), hub)))
+            }
+            None => (past(ctx, run, form, from).await?, 0, None),
+        };
+        let (places, beat) = (ctx.hubs.places.clone(), Instant::now() + sse::HEARTBEAT);
+        Ok(Self { source, form, ready, at, picture: 0, ended: false, places, beat, closing, _watching: watching })
+    }
+
+    /// What there is to tell next; nothing once all is told.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
         let event = self.event().await?;
         self.beat = Instant::now() + sse::HEARTBEAT;
         Some(event)

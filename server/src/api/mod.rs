@@ -23,6 +23,7 @@ mod instances;
 mod limits;
 mod log;
 mod login;
+mod mux;
 mod openapi;
 mod outputs;
 mod page;

@@ -157,6 +157,52 @@ async fn the_list_is_followed() {
 }
 
 #[tokio::test]
+async fn runs_are_told_in_full_in_the_stream_of_all() {
+    let house = House::new(20.0).await;
+    let done = house.run("06_text").await;
+    house.ended(&done).await;
+    let run = house.run("20_custom_slow_previews").await;
+    let mut events = house.events(&format!("/api/v1/events?runs={run},{done},nothing")).await;
+    let (mut states, mut seen, mut ends) = (std::collections::BTreeMap::<String, Value>::new(), Value::Null, 0);
+    let mut kinds = std::collections::BTreeSet::new();
+    while ends < 2 {
+        let event = events.next().await.expect("the list never ends");
+        kinds.insert(event.kind.clone());
+        if !event.kind.starts_with("run_") {
+            continue;
+        }
+        assert_eq!(event.tag, None, "the id of the stream is that of the list");
+        let id = event.data["run_id"].as_str().expect("a run").to_owned();
+        match event.kind.as_str() {
+            "run_state" => drop(states.insert(id, event.data["data"].clone())),
+            "run_patch" => merge(states.get_mut(&id).expect("a state comes first"), event.data["data"].clone()),
+            "run_missing" => assert_eq!((id.as_str(), &event.data["data"]["code"]), ("nothing", &json!("unknown_run"))),
+            "run_end" => {
+                ends += 1;
+                seen = if id == run { event.data["id"].clone() } else { seen };
+            }
+            _ => assert_eq!(event.kind, "run_preview"), // The last of the five.
+        }
+    }
+    for kind in ["list", "run", "run_state", "run_patch", "run_missing", "run_preview"] {
+        assert!(kinds.contains(kind), "{kind} in {kinds:?}");
+    }
+    let view = house.get(&format!("/api/v1/runs/{run}")).await.json();
+    assert_eq!((&states[&run]["seq"], &states[&run]["status"]), (&view["seq"], &json!("completed")));
+    let seen = seen.as_str().expect("an id");
+    let mut events = house.events(&format!("/api/v1/events?runs={run}@{seen}")).await;
+    let first = loop {
+        let event = events.next().await.expect("the list never ends");
+        if event.kind != "list" {
+            break event;
+        }
+    };
+    assert_eq!(first.kind, "run_patch", "only what came since");
+    let many = "a,".repeat(33);
+    assert_eq!(house.get(&format!("/api/v1/events?runs={many}")).await.json()["code"], "bad_query");
+}
+
+#[tokio::test]
 async fn who_comes_back_goes_on_from_there() {
     let house = House::new(20.0).await;
     let run = house.run("20_custom_slow_previews").await;
