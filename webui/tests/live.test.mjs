@@ -136,7 +136,7 @@ test('a ComfyUI that is lost is amber and not red, and comes back', async () => 
   const { port } = comfy;
   await comfy.end();
   await page.waitForSelector('.box.warn.attention.unreachable', { timeout: 40_000 });
-  assert.match(await page.textContent('.attention'), /🔌 Connection lost\. Workflow continues on server\./);
+  assert.match(await page.textContent('.box.attention'), /🔌 Connection lost\. Workflow continues on server\./);
   assert.equal(await page.locator('.run-head .bar.warn').count(), 1);
   assert.equal(await page.locator('.graph .frozen').count(), 1, 'the node that ran last is frozen');
   comfy = await startComfy({ port });

@@ -29,8 +29,8 @@ class Process {
     child.stderr.setEncoding('utf8').on('data', (text) => (this.text += text));
   }
 
-  async says(pattern) {
-    const found = await until(`${pattern} from ${this.child.spawnfile}; it said:\n${this.text}`, () => pattern.exec(this.text) ?? (this.child.exitCode !== null ? ['ended'] : undefined));
+  async says(pattern, within) {
+    const found = await until(`${pattern} from ${this.child.spawnfile}; it said:\n${this.text}`, () => pattern.exec(this.text) ?? (this.child.exitCode !== null ? ['ended'] : undefined), within);
     if (found[0] === 'ended') throw new Error(`it ended: ${this.text}`);
     return found[1];
   }
@@ -51,12 +51,12 @@ export async function startComfy({ scale = 1, port = 0 } = {}) {
 }
 
 /** A server on a simulated ComfyUI. */
-export async function startServer({ comfy, data, port = 0, config } = {}) {
+export async function startServer({ comfy, data, port = 0, config, patience } = {}) {
   const own = data === undefined;
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'comfyd-ui-')));
   const args = ['serve', '--data-dir', folder, '--listen', `127.0.0.1:${port}`, ...(comfy ? ['--url', comfy] : []), ...(config ? ['--config', config] : [])];
   const run = new Process(spawn(COMFYD, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, COMFYD_TOKEN: undefined } }));
-  const origin = await run.says(/Open (http:\/\/127\.0\.0\.1:\d+)/);
+  const origin = await run.says(/Open (http:\/\/127\.0\.0\.1:\d+)/, patience);
   const token = (await readFile(join(folder, 'token'), 'utf8')).trim();
   return made(run, `${origin}/#token=${token}`, folder, own);
 }

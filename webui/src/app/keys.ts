@@ -1,8 +1,7 @@
 /** The keyboard: one map, which the help shows as it is. */
 import { signal } from '@preact/signals';
-import { isOver } from '../api/types';
-import { rowOf } from '../live/store';
-import { newestRuns } from '../live/store';
+import { isOver, type Summary } from '../api/types';
+import { summaryOf } from '../live/store';
 import { cancelRun, retryRun } from '../run/actions';
 import { neighbour } from '../runs/model';
 import { PAGES } from '../views';
@@ -25,10 +24,8 @@ export interface Key {
   act: () => void;
 }
 
-function summary(): ReturnType<typeof newestRuns>[number] | undefined {
-  const id = route.peek().run;
-  const known = newestRuns().find((run) => run.run_id === id);
-  return known && rowOf(known).peek();
+function summary(): Summary | undefined {
+  return summaryOf(route.peek().run);
 }
 
 function focus(selector: string): void {

@@ -1,14 +1,12 @@
 /** The title of the tab: what is looked at, and how far it is. */
 import { effect } from '@preact/signals';
-import { counts, newestRuns, onRuns, rowOf } from '../live/store';
+import { counts, onRuns, summaryOf } from '../live/store';
 import { route } from './route';
 
 /** Keeps the title. */
 export function keepTitle(): void {
   const update = (): void => {
-    const id = route.peek().run;
-    const known = newestRuns().find((run) => run.run_id === id);
-    const run = known && rowOf(known).peek();
+    const run = summaryOf(route.peek().run);
     const marks = { queued: '…', executing: `${Math.floor((run?.progress_permille ?? 0) / 10)}%`, completed: '✓', failed: '×', cancelled: '■' };
     const { running, waiting } = counts.peek();
     const open = running + waiting;

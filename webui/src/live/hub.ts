@@ -1,5 +1,5 @@
 /**
- * The one connection of a browser: it follows the list of runs and the runs that pages look at, and tells all pages.
+ * The one connection of a browser: it follows the list of runs and, in the same stream, the runs that pages look at, and tells all pages.
  *
  * It lives in a shared worker, or in the page itself where there is none. It folds nothing: it merges the patches that the server sends.
  */
@@ -12,15 +12,26 @@ const FIRST_RETRY_MS = 300;
 const LAST_RETRY_MS = 4000;
 /** A page says each 20 s that it is there; browsers let hidden ones speak once a minute. */
 const DEAD_AFTER_MS = 200_000;
+/** How many runs the server tells in one stream. */
+const MOST_RUNS = 32;
+/** How many summaries are kept for pages that come later; ids begin with the time, so the oldest sort first. */
+const KEPT_RUNS = 1000;
 
 interface Watched {
   state: LiveRun | undefined;
+  /** The id of its event that was seen last. */
+  seen: string | undefined;
   picture: Picture | undefined;
+  /** Nothing more comes of it, unless the list says otherwise. */
   over: boolean;
   missing: Told | undefined;
-  abort: AbortController | undefined;
-  retry: ReturnType<typeof setTimeout> | undefined;
-  tries: number;
+}
+
+/** What the stream tells of a run. */
+interface OfRun {
+  run_id: string;
+  id?: string | null;
+  data: unknown;
 }
 
 interface Page {
@@ -36,7 +47,10 @@ export class Hub {
   private place: string | undefined;
   private link: Extract<Told, { say: 'link' }> = { say: 'link', state: 'connecting', since: Date.now(), tries: 0 };
   private abort: AbortController | undefined;
+  /** The runs that the open stream tells. */
+  private told = new Set<string>();
   private retry: ReturnType<typeof setTimeout> | undefined;
+  private reopening: ReturnType<typeof setTimeout> | undefined;
 
   /** A page comes. */
   join(wire: Wire): void {
@@ -44,8 +58,8 @@ export class Hub {
     this.bury();
     wire.send(this.link);
     if (this.listed) wire.send({ say: 'list', runs: [...this.list.values()] });
-    if (!this.abort && !this.retry) void this.followList();
-    else if (this.link.state === 'denied') this.again();
+    if (this.link.state === 'denied') this.again();
+    else if (!this.retry) this.open();
   }
 
   /** A page speaks. */
@@ -66,6 +80,11 @@ export class Hub {
   private leave(wire: Wire): void {
     this.pages.delete(wire);
     this.letGo();
+    if (this.pages.size > 0) return;
+    // Nobody looks: the server need not work for us. The next page asks for what it missed.
+    clearTimeout(this.retry);
+    this.retry = undefined;
+    this.abort?.abort();
   }
 
   /** Pages that ended without a word. */
@@ -82,37 +101,40 @@ export class Hub {
       if (known?.state) wire.send({ say: 'state', id, run: known.state });
       if (known?.picture) wire.send({ say: 'picture', id, picture: known.picture });
       if (known?.missing) wire.send(known.missing);
-      if (!known) {
-        this.watched.set(id, { state: undefined, picture: undefined, over: false, missing: undefined, abort: undefined, retry: undefined, tries: 0 });
-        void this.followRun(id);
-      }
+      if (!known) this.watched.set(id, { state: undefined, seen: undefined, picture: undefined, over: false, missing: undefined });
     }
+    this.open();
   }
 
   /** Runs that nobody looks at any more. */
   private letGo(): void {
     const wanted = new Set([...this.pages.values()].flatMap((page) => [...page.runs]));
-    for (const [id, watched] of this.watched) {
-      if (wanted.has(id)) continue;
-      watched.abort?.abort();
-      clearTimeout(watched.retry);
-      this.watched.delete(id);
-    }
+    for (const id of this.watched.keys()) if (!wanted.has(id)) this.watched.delete(id);
   }
 
   /** Tries at once: the network came back, somebody looks, or somebody logged in. */
   private again(): void {
-    if (this.link.state !== 'live' && this.retry) {
-      clearTimeout(this.retry);
-      this.retry = undefined;
-      void this.followList();
-    }
-    for (const [id, watched] of this.watched) {
-      if (!watched.retry) continue;
-      clearTimeout(watched.retry);
-      watched.retry = undefined;
-      void this.followRun(id);
-    }
+    if (!this.retry) return;
+    clearTimeout(this.retry);
+    this.retry = undefined;
+    this.open();
+  }
+
+  /** Sees to it that the stream is there and tells the runs that are looked at. */
+  private open(): void {
+    if (this.retry || this.reopening !== undefined) return;
+    // Several changes of one turn are one.
+    this.reopening = setTimeout(() => {
+      this.reopening = undefined;
+      const wanted = this.wanted();
+      if (this.abort && wanted.every((id) => this.told.has(id))) return;
+      this.abort?.abort();
+      void this.follow(wanted);
+    });
+  }
+
+  private wanted(): string[] {
+    return [...this.watched].filter(([, watched]) => !watched.over).map(([id]) => id).slice(0, MOST_RUNS);
   }
 
   private tell(message: Told): void {
@@ -130,109 +152,106 @@ export class Hub {
     this.tell(this.link);
   }
 
-  private async followList(): Promise<void> {
-    const abort = (this.abort = new AbortController());
+  private async follow(runs: string[]): Promise<void> {
+    const abort = new AbortController();
+    this.abort = abort;
+    this.told = new Set(runs);
+    const named = runs.map((id) => {
+      const seen = this.watched.get(id)?.seen;
+      return encodeURIComponent(id) + (seen === undefined ? '' : `@${seen}`);
+    });
     let tries = this.link.tries;
     let denied = false;
     try {
-      await follow('/api/v1/events', this.place, abort, () => {
+      await follow(`/api/v1/events${named.length > 0 ? `?runs=${named.join(',')}` : ''}`, this.place, abort, () => {
         tries = 0;
         this.linked('live', 0);
-      }, (sent) => this.takeOfList(sent));
+      }, (sent) => {
+        if (this.abort === abort) this.hear(sent);
+      });
     } catch (error) {
       denied = error instanceof Refused && (error.status === 401 || error.status === 403);
     }
+    // Another stream may have taken its place.
+    if (this.abort !== abort) return;
     this.abort = undefined;
-    tries += 1;
-    this.linked(denied ? 'denied' : 'lost', tries);
     this.bury();
     if (this.pages.size === 0) return;
+    tries += 1;
+    this.linked(denied ? 'denied' : 'lost', tries);
     this.retry = setTimeout(() => {
       this.retry = undefined;
-      void this.followList();
-    }, pause(tries));
+      this.open();
+    }, Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries - 1, 10)));
   }
 
-  private takeOfList(sent: Sent): void {
+  private hear(sent: Sent): void {
     if (sent.id !== undefined) this.place = sent.id || undefined;
     const data = JSON.parse(sent.data) as unknown;
-    if (sent.name === 'list') {
-      const { runs } = data as { runs: Summary[] };
-      this.list.clear();
-      for (const run of runs) this.list.set(run.run_id, run);
-      this.listed = true;
-      this.tell({ say: 'list', runs });
-      for (const run of runs) this.lookAgain(run);
-    } else if (sent.name === 'run') {
-      const run = data as Summary;
-      this.list.set(run.run_id, run);
-      this.tell({ say: 'run', run });
-      this.lookAgain(run);
-    } else if (sent.name === 'deleted') {
-      const { run_id: id } = data as { run_id: string };
-      this.list.delete(id);
-      this.tell({ say: 'deleted', id });
+    switch (sent.name) {
+      case 'list': {
+        const { runs } = data as { runs: Summary[] };
+        this.list.clear();
+        for (const run of runs) this.list.set(run.run_id, run);
+        this.listed = true;
+        this.tell({ say: 'list', runs });
+        for (const run of runs) this.lookAgain(run);
+        break;
+      }
+      case 'run': {
+        const run = data as Summary;
+        this.list.set(run.run_id, run);
+        this.forget();
+        this.tell({ say: 'run', run });
+        this.lookAgain(run);
+        break;
+      }
+      case 'deleted': {
+        const { run_id: id } = data as { run_id: string };
+        this.list.delete(id);
+        this.tell({ say: 'deleted', id });
+        break;
+      }
+      default:
+        if (sent.name.startsWith('run_')) this.hearOfRun(sent.name, data as OfRun);
     }
+  }
+
+  /** The list is of the newest runs: pages ask for older ones. */
+  private forget(): void {
+    if (this.list.size <= 2 * KEPT_RUNS) return;
+    const oldest = [...this.list.keys()].sort().slice(0, this.list.size - KEPT_RUNS);
+    for (const id of oldest) this.list.delete(id);
   }
 
   /** A run that was over has got new facts, such as an output that came late. */
   private lookAgain(run: Summary): void {
     const watched = this.watched.get(run.run_id);
-    if (watched?.over && watched.state && run.seq > watched.state.seq && !watched.abort) {
-      watched.over = false;
-      void this.followRun(run.run_id);
-    }
+    if (!watched?.over || !watched.state || run.seq <= watched.state.seq) return;
+    watched.over = false;
+    this.told.delete(run.run_id);
+    this.open();
   }
 
-  private async followRun(id: string): Promise<void> {
+  private hearOfRun(name: string, { run_id: id, id: seen, data }: OfRun): void {
     const watched = this.watched.get(id);
     if (!watched) return;
-    const abort = (watched.abort = new AbortController());
-    const from = watched.state ? String(watched.state.seq) : undefined;
-    try {
-      await follow(`/api/v1/runs/${encodeURIComponent(id)}/events`, from, abort, () => (watched.tries = 0), (sent) => this.takeOfRun(id, watched, sent));
-    } catch (error) {
-      if (error instanceof Refused && error.status === 404) {
-        watched.missing = { say: 'missing', id, problem: spoken(error.body) };
-        watched.over = true;
-        this.tellOf(id, watched.missing);
-      }
-    }
-    watched.abort = undefined;
-    if (watched.over || this.watched.get(id) !== watched) return;
-    watched.tries += 1;
-    watched.retry = setTimeout(() => {
-      watched.retry = undefined;
-      void this.followRun(id);
-    }, pause(watched.tries));
-  }
-
-  private takeOfRun(id: string, watched: Watched, sent: Sent): void {
-    const data = JSON.parse(sent.data) as unknown;
-    if (sent.name === 'state') {
+    if (seen != null && (watched.state || name === 'run_state')) watched.seen = seen;
+    if (name === 'run_state') {
       watched.state = data as LiveRun;
       this.tellOf(id, { say: 'state', id, run: watched.state });
-    } else if (sent.name === 'patch' && watched.state) {
+    } else if (name === 'run_patch' && watched.state) {
       watched.state = merged(watched.state, data);
       this.tellOf(id, { say: 'patch', id, patch: data });
-    } else if (sent.name === 'preview') {
+    } else if (name === 'run_preview') {
       watched.picture = data as Picture;
       this.tellOf(id, { say: 'picture', id, picture: watched.picture });
-    } else if (sent.name === 'end') {
+    } else if (name === 'run_end') {
       watched.over = true;
+    } else if (name === 'run_missing') {
+      watched.over = true;
+      watched.missing = { say: 'missing', id, problem: data as { code: string; message: string; hint: string } };
+      this.tellOf(id, watched.missing);
     }
-  }
-}
-
-function pause(tries: number): number {
-  return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries - 1, 10));
-}
-
-function spoken(body: string): { code: string; message: string; hint: string } {
-  try {
-    const { code, message, hint } = JSON.parse(body) as { code: string; message: string; hint: string };
-    return { code, message, hint };
-  } catch {
-    return { code: 'unknown_run', message: 'There is no such run.', hint: 'It may have been removed.' };
   }
 }

@@ -68,6 +68,11 @@ export function rowOf(run: Summary): Signal<Summary> {
   return row;
 }
 
+/** The summary of a run, if it is known. */
+export function summaryOf(id: string | undefined): Summary | undefined {
+  return id === undefined ? undefined : rows.get(id)?.peek();
+}
+
 /** Notes summaries that came by another way than the stream; older news never replaces newer. */
 export function noteRuns(runs: Summary[]): void {
   for (const run of runs) {

@@ -3,9 +3,9 @@ import type { ComponentChildren, JSX } from 'preact';
 import { type Node, nodeState, type NodeState, type Status } from '../api/types';
 
 /** A tile: a bar with a title, and what belongs to it below. */
-export function Tile(props: { title: ComponentChildren; aside?: ComponentChildren; class?: string; id?: string; bare?: boolean; children: ComponentChildren }): JSX.Element {
+export function Tile(props: { title: ComponentChildren; aside?: ComponentChildren; class?: string; id?: string; bare?: boolean; ticks?: boolean; children: ComponentChildren }): JSX.Element {
   return (
-    <section class={`tile ${props.class ?? ''}`} id={props.id} aria-label={typeof props.title === 'string' ? props.title : undefined}>
+    <section class={`tile ${props.class ?? ''}`} id={props.id} {...(props.ticks && { 'data-clock': '' })} aria-label={typeof props.title === 'string' ? props.title : undefined}>
       <header>
         <h2>{props.title}</h2>
         <div class="grow row">{props.aside}</div>

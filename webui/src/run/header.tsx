@@ -47,7 +47,7 @@ function stateOf(run: Run): { word: string; tone: Tone } {
 function Actions({ run, over }: { run: Run; over: boolean }): JSX.Element {
   if (!over) {
     return run.stopping
-      ? <Confirm class="stop" sure="Cancel even if nobody hears it" do={() => cancelRun(run.run_id)} title="It was asked to stop already">Stopping …</Confirm>
+      ? <button type="button" class="stop" disabled title="It was asked to stop; it ends as soon as ComfyUI says so"><span class="spinner" aria-hidden="true" /> Stopping …</button>
       : <Confirm class="stop" label="Stop Workflow" sure="Yes, stop it" do={() => cancelRun(run.run_id)}>■ Stop Workflow</Confirm>;
   }
   return (

@@ -6,12 +6,14 @@ import { Act } from '../parts/action';
 import { Elapsed } from '../parts/time';
 import { Box, nodeName } from '../parts/tile';
 import { callAction, retryRun } from './actions';
+import { useInstance } from './inspector/instance';
 
 /** All notices of a run, the gravest first. */
 export function Notices({ run, live }: { run: Run; live: boolean }): JSX.Element | null {
   const open = !isOver(run.status) || run.attention?.kind === 'output_delayed';
   return (
     <>
+      {run.status === 'queued' && run.attention == null && live && <WaitsFor run={run} />}
       {open && run.attention != null && <AttentionBox attention={run.attention} live={live} at={live ? undefined : run.timing.last_update} />}
       {run.status === 'failed' && <Failure run={run} live={live} />}
       {run.status === 'completed' && run.outputs.length === 0 && <NoOutputs run={run} />}
@@ -22,6 +24,19 @@ export function Notices({ run, live }: { run: Run; live: boolean }): JSX.Element
       )}
     </>
   );
+}
+
+/** Why a run waits: what its instance is busy with. The place is there as long as it waits. */
+function WaitsFor({ run }: { run: Run }): JSX.Element {
+  const instance = useInstance(run.instance, true).value;
+  const reason = (): string => {
+    if (!instance) return `Waiting for ${run.instance}.`;
+    const foreign = Math.max(0, (instance.queue ?? 0) - instance.open_runs);
+    if (instance.open_runs === 0 && foreign === 0) return `${run.instance} is free; this run is next.`;
+    const busy = [instance.open_runs > 0 && `${instance.open_runs} of your runs`, foreign > 0 && `${foreign} ${foreign === 1 ? 'job' : 'jobs'} of others`].filter(Boolean).join(' and ');
+    return `${run.instance} is busy with ${busy}; ${instance.waiting_runs} ${instance.waiting_runs === 1 ? 'waits' : 'wait'} for it here.`;
+  };
+  return <Box tone="grey" class="waits"><p data-clock="">⏳ {reason()}</p></Box>;
 }
 
 const TITLES: Record<string, string> = {

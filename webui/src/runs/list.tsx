@@ -1,12 +1,12 @@
 /** The column with the runs: filter, search and the list, of which only the rows in sight exist. */
-import { useComputed } from '@preact/signals';
+import { useComputed, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { send } from '../api/client';
 import { isOver, type Summary } from '../api/types';
+import { question } from '../app/keys';
 import { go, hrefOf, openedRun, openRun, route, SHOWN, type Shown } from '../app/route';
 import { isListed, rowOf } from '../live/store';
-import { Act } from '../parts/action';
 import { ago, Elapsed, now, ms, span, timeOfDay } from '../parts/time';
 import { Bar, Empty, StatusIcon } from '../parts/tile';
 import { useSight } from '../parts/virtual';
@@ -166,8 +166,11 @@ function Batch({ line }: { line: Extract<Line, { kind: 'batch' }> }): JSX.Elemen
 }
 
 function CancelAll({ id, open }: { id: string; open: number }): JSX.Element {
+  const told = useSignal<string | undefined>(undefined);
   const cancel = async (): Promise<void> => {
-    if (confirm(`Cancel the ${open} runs of this batch that have not ended?`)) await send('POST', `/api/v1/batches/${encodeURIComponent(id)}/cancel`, {});
+    const answer = await send<{ cancelled: string[]; refused: unknown[] }>('POST', `/api/v1/batches/${encodeURIComponent(id)}/cancel`, {});
+    told.value = `${answer.cancelled.length} asked to stop${answer.refused.length > 0 ? `, ${answer.refused.length} refused` : ''}`;
   };
-  return <Act class="plain" do={cancel} title="Cancel all runs of the batch">cancel {open}</Act>;
+  if (told.value !== undefined) return <span role="status">{told.value}</span>;
+  return <button type="button" class="plain" title="Cancel all runs of the batch" onClick={() => (question.value = { text: `Cancel the ${open} runs of this batch that have not ended?`, sure: `Yes, cancel ${open}`, do: cancel })}>cancel {open}</button>;
 }

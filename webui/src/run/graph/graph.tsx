@@ -75,7 +75,7 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
   const outputs = new Map<string, number>();
   for (const output of run.outputs) outputs.set(output.node_id, (outputs.get(output.node_id) ?? 0) + 1);
   return (
-    <div class="graph">
+    <div class={`graph ${run.nodes.length <= 8 ? 'small' : run.nodes.length > 24 ? 'large' : ''}`}>
       <svg ref={svg} viewBox={`${seen.x} ${seen.y} ${seen.width} ${seen.height}`} role="group" aria-label="Graph of the workflow">
         <defs>
           <pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch" width="3" height="8" /></pattern>
@@ -116,7 +116,7 @@ function Card(props: { node: Node; x: number; y: number; selected: boolean; outp
     props.onSelect(selected ? undefined : node.node_id);
   };
   return (
-    <g class={`node ${state}`} transform={`translate(${x},${y})`} tabIndex={0} role="button" aria-pressed={selected} data-node={node.node_id} data-state={state}
+    <g class={`node ${state}`} transform={`translate(${x},${y})`} tabindex={0} role="button" aria-pressed={selected} data-node={node.node_id} data-state={state}
       aria-label={`${nodeName(node)}, ${node.node_type} ${node.node_id}: ${word}${aside ? `, ${aside}` : ''}`}
       onClick={select}
       onKeyDown={(event) => {

@@ -3,10 +3,11 @@ import type { JSX } from 'preact';
 import type { Node, Run, RunWorkflow } from '../../api/types';
 import { go } from '../../app/route';
 import type { Picture } from '../../live/protocol';
-import { clock, Elapsed, fullTime, ms, span, timeOfDay } from '../../parts/time';
+import { Elapsed, fullTime, ms, span, timeOfDay } from '../../parts/time';
 import { Bar, Badge, nodeName, NodeBadge, Tile } from '../../parts/tile';
 import { NodeInputs } from '../inputs/inputs';
 import { Outputs } from '../outputs/outputs';
+import { InstanceTile } from './instance';
 import { Preview } from './preview';
 
 /** Props of the inspector: the run as it is shown, and the node that is selected. */
@@ -25,6 +26,7 @@ export function Inspector({ run, workflow, picture, live, node: id }: InspectorP
     <div class="stack">
       <Tile title="👁️ Preview" bare><Preview run={run} picture={picture} live={live} /></Tile>
       {node ? <NodeTile run={run} node={node} workflow={workflow} live={live} /> : <Checklist run={run} />}
+      {!node && <InstanceTile run={run} />}
       {!node && <Facts run={run} />}
     </div>
   );
@@ -103,7 +105,7 @@ function Facts({ run }: { run: Run }): JSX.Element {
         {run.output_dir != null && <><dt>copies to</dt><dd class="mono">{run.output_dir}</dd></>}
         <dt>queued</dt><dd class="num">{fullTime(timing.queue_time)}</dd>
         {timing.end_time != null && <><dt>ended</dt><dd class="num">{fullTime(timing.end_time)}</dd></>}
-        {timing.start_time != null && timing.end_time != null && <><dt>ran</dt><dd class="num">{clock((ms(timing.end_time) ?? 0) - (ms(timing.start_time) ?? 0))}</dd></>}
+        {timing.start_time != null && timing.end_time != null && <><dt>ran</dt><dd class="num">{span((ms(timing.end_time) ?? 0) - (ms(timing.start_time) ?? 0))}</dd></>}
       </dl>
     </Tile>
   );

@@ -1,0 +1,93 @@
+/** The list over a long past: 100,000 runs are listed, scrolled, searched and filtered, and only the rows in sight exist. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { openBrowser } from './browser.mjs';
+import { startComfy, startServer, until } from './server.mjs';
+import { workflow } from './workflows.mjs';
+
+const RUNS = Number(process.env.COMFYD_UI_RUNS ?? 100_000);
+let folder;
+let comfy;
+let server;
+let browser;
+let page;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'comfyd-past-'));
+  const past = process.env.PAST_BIN ?? resolve(import.meta.dirname, '../../target/debug/examples/past');
+  execFileSync(past, [String(RUNS), join(folder, 'data')]);
+  comfy = await startComfy();
+  server = await startServer({ comfy: comfy.url, data: join(folder, 'data'), patience: 180_000 });
+  browser = await openBrowser();
+  page = await browser.page(server.page);
+  await page.waitForSelector('[data-run]');
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.end();
+  await comfy?.end();
+  if (folder) await rm(folder, { recursive: true, force: true });
+});
+
+test('it scrolls through page after page with few rows at a time', async () => {
+  const list = page.locator('.runs-scroll');
+  const seen = new Set();
+  const most = Math.min(RUNS, 3000);
+  await until(`${most} runs`, async () => {
+    const rows = await page.locator('[data-run]').evaluateAll((all) => all.map((row) => row.getAttribute('data-run')));
+    assert.ok(rows.length < 80, `${rows.length} rows exist at once`);
+    rows.forEach((row) => seen.add(row));
+    // Less than a screen at a time, so that no row is jumped over.
+    await list.evaluate((element) => element.scrollBy(0, element.clientHeight * 0.8));
+    return seen.size >= most;
+  }, 120_000);
+  const ids = [...seen];
+  assert.deepEqual(ids, [...ids].sort().reverse(), 'the newest first, none twice, none left out of its order');
+});
+
+test('a new run appears at the top while one reads further below, and nothing moves under the pointer', async () => {
+  const list = page.locator('.runs-scroll');
+  await list.evaluate((element) => (element.scrollTop = 0));
+  const { run_id: id } = await server.call('POST', '/api/v1/runs', { workflow: workflow('20_custom_slow_previews'), workflow_name: 'the newest of all' });
+  await page.waitForSelector(`[data-run="${id}"]`);
+  const first = await page.locator('[data-run]').first().getAttribute('data-run');
+  assert.equal(first, id);
+  const frames = await list.evaluate((element) => new Promise((done) => {
+    const times = [];
+    let last = performance.now();
+    const step = (now) => {
+      times.push(now - last);
+      last = now;
+      element.scrollBy(0, 40);
+      if (times.length < 120) requestAnimationFrame(step);
+      else done(times.sort((a, b) => a - b));
+    };
+    requestAnimationFrame(step);
+  }));
+  console.log(`# scrolling through a list of ${RUNS} runs during a run: frames of ${frames[60].toFixed(1)} ms (median), ${frames[113].toFixed(1)} ms (95 %)`);
+});
+
+test('a search and a filter ask the server, and their emptiness says what was asked', async () => {
+  const { runs } = await server.call('GET', '/api/v1/runs?limit=1&status=failed');
+  await page.getByRole('button', { name: 'Failed', exact: true }).click();
+  await page.waitForSelector(`[data-run="${runs[0].run_id}"]`);
+  assert.equal(await page.locator('.status-icon.completed').count(), 0);
+  const oldest = (await server.call('GET', '/api/v1/runs?limit=1&before=2024-11-21T10:15:01Z')).runs[0];
+  assert.ok(oldest, 'the first of all');
+  await page.getByRole('button', { name: 'All', exact: true }).click();
+  await page.locator('#search').fill(oldest.run_id);
+  await page.waitForSelector(`[data-run="${oldest.run_id}"]`);
+  await page.locator('#search').fill('nobody is called so');
+  await page.waitForSelector('.empty');
+  await until('the words', async () => /No runs match/.test(await page.textContent('.runs-column .empty')));
+  assert.match(await page.textContent('.runs-column .empty'), /nobody is called so/);
+  await page.getByRole('button', { name: 'Clear the filter' }).click();
+  await page.waitForSelector('[data-run]');
+  await page.reload();
+  await page.waitForSelector('[data-run]');
+});
