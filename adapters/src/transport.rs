@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use comfyd_engine::InstanceId;
@@ -33,6 +34,11 @@ pub trait Transport: Send + Sync {
     /// The addresses that a connection would go to; empty where nothing has to be looked up.
     fn resolve(&self) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Another way to the same server, for what is large and must not hold up the rest; none where this one does for both.
+    fn bulk(&self) -> Option<Arc<dyn Transport>> {
+        None
     }
 }
 

@@ -1,0 +1,229 @@
+//! One SSH connection that is made when it is needed, and again when it was lost.
+//!
+//! Invariants: one attempt at a time, which all who wait for it share and which nobody who stops waiting ends; after an answer that only a person can
+//! change nothing is tried until somebody says so; a login that was refused is tried once more at most.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use russh::{Channel, ChannelOpenFailure, client::Msg};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::config::SshConfig;
+use super::dial::{Dialled, dial};
+use super::error::SshError;
+use super::pipe::Pipe;
+
+/// How long the other end may take to open a channel.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// How often a login is tried before somebody must look (reliability.md 8).
+const MAX_LOGINS: u32 = 2;
+
+/// How often it is asked for a session where none is free, and how long is waited between.
+const SESSION_TRIES: u32 = 20;
+const SESSION_WAIT: Duration = Duration::from_millis(100);
+
+type Attempt = Shared<BoxFuture<'static, Result<Arc<Live>, SshError>>>;
+
+/// A connection that stands.
+pub(super) struct Live {
+    dialled: Dialled,
+    /// Servers may allow one session at a time.
+    pub(super) sessions: Semaphore,
+}
+
+impl Live {
+    pub(super) fn is_closed(&self) -> bool {
+        self.dialled.handle.is_closed()
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    live: Option<Arc<Live>>,
+    attempt: Option<Attempt>,
+    /// What only a person can change.
+    stuck: Option<SshError>,
+    refused_logins: u32,
+    attempts: u64,
+}
+
+/// A connection to one machine; clones are the same one.
+#[derive(Clone)]
+pub struct Session {
+    config: Arc<SshConfig>,
+    slot: Arc<Mutex<Slot>>,
+}
+
+impl Session {
+    /// One that is not made yet.
+    pub fn new(config: Arc<SshConfig>) -> Self {
+        Self { config, slot: Arc::default() }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // Every statement leaves the slot whole, so a panic elsewhere does not spoil it.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it knows.
+    pub fn config(&self) -> &SshConfig {
+        &self.config
+    }
+
+    /// Somebody has looked: what was refused may be tried again.
+    pub fn try_again(&self) {
+        let mut slot = self.slot();
+        slot.stuck = None;
+        slot.refused_logins = 0;
+    }
+
+    /// What only a person can change, if that is what stands in the way.
+    pub fn stuck(&self) -> Option<SshError> {
+        self.slot().stuck.clone()
+    }
+
+    /// How often it was begun to connect.
+    pub fn attempts(&self) -> u64 {
+        self.slot().attempts
+    }
+
+    /// Ends the connection; the next use makes a new one.
+    pub fn hang_up(&self) {
+        self.slot().live = None;
+    }
+
+    /// Connects, if that has not been done.
+    ///
+    /// # Errors
+    /// If there is no way, or it is not to be tried.
+    pub async fn connect(&self) -> Result<(), SshError> {
+        self.live().await.map(|_| ())
+    }
+
+    /// The connection, made now if there is none.
+    pub(super) async fn live(&self) -> Result<Arc<Live>, SshError> {
+        let attempt = {
+            let mut slot = self.slot();
+            if let Some(live) = slot.live.as_ref().filter(|live| !live.is_closed()) {
+                return Ok(Arc::clone(live));
+            }
+            slot.live = None;
+            if let Some(stuck) = &slot.stuck {
+                return Err(stuck.clone());
+            }
+            if slot.attempt.is_none() {
+                slot.attempts += 1;
+            }
+            slot.attempt.get_or_insert_with(|| self.begin()).clone()
+        };
+        attempt.await
+    }
+
+    /// Connects in a task of its own: whoever waits may give up, and the next one finds it further on.
+    fn begin(&self) -> Attempt {
+        let (config, slot) = (Arc::clone(&self.config), Arc::clone(&self.slot));
+        let task = tokio::spawn(async move {
+            let done = dial(&config).await.map(|dialled| Arc::new(Live { dialled, sessions: Semaphore::new(1) }));
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.attempt = None;
+            match &done {
+                Ok(live) => {
+                    slot.live = Some(Arc::clone(live));
+                    slot.refused_logins = 0;
+                }
+                Err(error @ SshError::Auth { .. }) => {
+                    slot.refused_logins += 1;
+                    if slot.refused_logins >= MAX_LOGINS {
+                        slot.stuck = Some(error.clone());
+                    }
+                }
+                Err(error) if error.needs_a_person() => slot.stuck = Some(error.clone()),
+                // Whoever needs it tries again, with waits of its own.
+                Err(_) => {}
+            }
+            done
+        });
+        let ended = |error: tokio::task::JoinError| Err(SshError::Lost { why: format!("the attempt ended: {error}") });
+        async move { task.await.unwrap_or_else(ended) }.boxed().shared()
+    }
+
+    /// Opens a channel on the connection. One that turns out to be gone is made anew, once.
+    async fn open<F>(&self, what: &str, open: impl Fn(Arc<Live>) -> F) -> Result<(Channel<Msg>, Arc<Live>), SshError>
+    where
+        F: Future<Output = Result<Channel<Msg>, russh::Error>>,
+    {
+        let mut again = true;
+        loop {
+            let live = self.live().await?;
+            let opened = timeout(OPEN_LIMIT, open(Arc::clone(&live))).await;
+            let error = match opened {
+                Ok(Ok(channel)) => return Ok((channel, live)),
+                Ok(Err(russh::Error::ChannelOpenFailure(why))) => return Err(refused(what, why)),
+                Ok(Err(error)) => SshError::Lost { why: format!("while {what} was opened: {error}") },
+                Err(_) => return Err(SshError::Timeout { what: what.to_owned(), seconds: OPEN_LIMIT.as_secs() }),
+            };
+            if !again {
+                return Err(error);
+            }
+            again = false;
+            self.forget(&live);
+        }
+    }
+
+    fn forget(&self, gone: &Arc<Live>) {
+        let mut slot = self.slot();
+        if slot.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, gone)) {
+            slot.live = None;
+        }
+    }
+
+    /// Opens a stream to a port of the machine itself.
+    ///
+    /// # Errors
+    /// If there is no way, nothing listens there, or the machine forbids it.
+    pub async fn stream(&self, port: u16) -> Result<Pipe, SshError> {
+        let what = format!("a stream to port {port}");
+        let opened = self.open(&what, |live| async move {
+            live.dialled.handle.channel_open_direct_tcpip("127.0.0.1", u32::from(port), "127.0.0.1", 0).await
+        });
+        match opened.await {
+            Ok((channel, live)) => Ok(Pipe::over(channel, Box::new(live))),
+            Err(SshError::Channel { why, .. }) if why == NOTHING_LISTENS => Err(SshError::PortRefused { port, why }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a channel for a command or a subsystem.
+    pub(super) async fn session(&self, what: &str) -> Result<(Channel<Msg>, Arc<Live>), SshError> {
+        let mut tries = 0;
+        loop {
+            let opened = self.open(what, |live| async move { live.dialled.handle.channel_open_session().await }).await;
+            match opened {
+                // Where few sessions are allowed, the one before may not be given free yet.
+                Err(SshError::Channel { .. }) if tries < SESSION_TRIES => tries += 1,
+                Err(SshError::Channel { what, why }) if why == NOTHING_LISTENS => {
+                    return Err(SshError::Channel { what, why: "it allows no more sessions".into() });
+                }
+                done => return done,
+            }
+            tokio::time::sleep(SESSION_WAIT).await;
+        }
+    }
+}
+
+const NOTHING_LISTENS: &str = "connection refused";
+
+fn refused(what: &str, why: ChannelOpenFailure) -> SshError {
+    let what = what.to_owned();
+    match why {
+        ChannelOpenFailure::ConnectFailed => SshError::Channel { what, why: NOTHING_LISTENS.into() },
+        ChannelOpenFailure::AdministrativelyProhibited => SshError::Forbidden { what, why: "administratively prohibited".into() },
+        ChannelOpenFailure::UnknownChannelType => SshError::Forbidden { what, why: "unknown to the machine".into() },
+        ChannelOpenFailure::ResourceShortage => SshError::Channel { what, why: "it has no room for more".into() },
+        other @ ChannelOpenFailure::Other { .. } => SshError::Channel { what, why: format!("{other:?}") },
+    }
+}
