@@ -19,7 +19,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 say() { printf '\n== %s\n' "$*"; }
 
 need() { # need COMMAND PACKAGE: install a missing command by apt
-  command -v "$1" >/dev/null 2>&1 && return
+  PATH=$PATH:/usr/sbin command -v "$1" >/dev/null 2>&1 && return
   say "installing $2"
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
@@ -36,6 +36,7 @@ unit() {
   need python3 python3
   need curl curl
   need jq jq
+  need sshd openssh-server
   if command -v cargo-nextest >/dev/null 2>&1; then
     cargo nextest run --workspace --locked --no-fail-fast "$@"
   else

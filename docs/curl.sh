@@ -69,6 +69,8 @@ call 200 GET /api/v1/instances
 call 200 GET /api/v1/instances/curl-collection
 call 200 PUT /api/v1/instances/curl-collection "${json[@]}" '{"label": "A label"}'
 call 200 POST /api/v1/instances/curl-collection/test
+call 409 POST /api/v1/instances/curl-collection/trust "${json[@]}" '{"fingerprint": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}'
+call 409 POST /api/v1/instances/curl-collection/unlock "${json[@]}" '{"passphrase": "not one"}'
 call 200 GET /api/v1/instances/curl-collection/stats
 call 200 GET "/api/v1/instances/curl-collection/object_info?class=SaveImage"
 

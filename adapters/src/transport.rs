@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::digest::sha256;
+use crate::ssh::SshTransport;
 
 /// How long a connection may take (reliability.md 8).
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -34,6 +35,16 @@ pub trait Transport: Send + Sync {
     /// The addresses that a connection would go to; empty where nothing has to be looked up.
     fn resolve(&self) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Which process the server is, where the way there can tell: none where it cannot be told, or not now.
+    fn process(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// The way over SSH, if that is it.
+    fn ssh(&self) -> Option<&SshTransport> {
+        None
     }
 
     /// Another way to the same server, for what is large and must not hold up the rest; none where this one does for both.

@@ -1,7 +1,9 @@
 //! Everything that the shell may tell the engine.
 
 use crate::comfy::{ComfyEvent, RemoteStatus};
-use crate::event::{InstanceSetup, InstanceSource, LogRepaired, NodeProblem, RunError, RunSpec, SavedFile, UploadedFile};
+use crate::event::{
+    HostKeyTrusted, InstanceSetup, InstanceSource, LogRepaired, NodeProblem, Obstacle, RunError, RunSpec, SavedFile, UploadedFile,
+};
 use crate::id::{ClientId, CommandId, InstanceId, NodeId, PromptId, RunId, Sha256};
 
 /// One thing that happened outside.
@@ -35,6 +37,15 @@ pub enum Input {
         instance: InstanceId,
         /// Who says so.
         by: InstanceSource,
+    },
+    /// Somebody accepts the key of a machine on the way to an instance; it can be refused.
+    TrustHostKey {
+        /// Its name.
+        instance: InstanceId,
+        /// The key.
+        key: HostKeyTrusted,
+        /// Whether it takes the place of another one.
+        replace: bool,
     },
     /// A socket said something.
     Observed(InstanceId, ComfyEvent),
@@ -113,11 +124,15 @@ pub enum LinkChange {
         version: Option<String>,
         /// Whether frames can be expected; without a socket, polling alone goes on.
         live: bool,
+        /// Which process it is, where the way there tells.
+        process: Option<String>,
     },
     /// It does not answer.
     Down {
         /// What was tried and what came of it.
         why: String,
+        /// What stands in the way until a person acts.
+        obstacle: Option<Obstacle>,
     },
     /// It is another process than before.
     Restarted {
@@ -249,6 +264,16 @@ pub enum Refusal {
         instance: InstanceId,
         /// The address that was asked for.
         url: String,
+    },
+    /// The machine has another key already.
+    #[error("trust {machine} of instance {instance}: another key is accepted for it, {known}")]
+    HostKeyKnown {
+        /// The instance.
+        instance: InstanceId,
+        /// The machine.
+        machine: String,
+        /// The fingerprint of that key.
+        known: String,
     },
     /// Runs of the instance are open.
     #[error("change instance {instance}: {open} of its runs are open")]

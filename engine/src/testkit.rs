@@ -75,7 +75,7 @@ impl Rig {
         let instance = instance_id(name);
         let client = ClientId(format!("client-{name}"));
         let url = format!("http://{name}:8188");
-        let up = LinkChange::Up { version: None, live: true };
+        let up = LinkChange::Up { version: None, live: true, process: None };
         self.say(Input::AddInstance { instance: instance.clone(), client, url }).expect("only requests are refused");
         self.say(Input::Link(instance, up)).expect("only requests are refused");
     }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_adapters::hot::Hot;
+use comfyd_adapters::ssh::Surroundings;
 use tokio::sync::{Mutex, watch};
 
 use crate::app::{App, Readiness};
 use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover};
 use crate::dismissed::Dismissed;
-use crate::dispatch::{Connector, DispatchDeps, Dispatcher};
+use crate::dispatch::{ByUrl, DispatchDeps, Dispatcher};
 use crate::history::History;
-use crate::instances::{Board, Instances, InstancesParts};
+use crate::instances::{Board, Instances, InstancesParts, Roads};
 use crate::intake::{Durations, Intake, Rules};
 use crate::keeper::Keeper;
 use crate::known::KnownInstances;
@@ -39,7 +40,8 @@ pub(crate) struct Ground {
     pub(crate) offload: Offload,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
-    pub(crate) connector: Connector,
+    pub(crate) by_url: ByUrl,
+    pub(crate) surroundings: Surroundings,
     pub(crate) core: CoreConfig,
     pub(crate) rules: Hot<Rules>,
     pub(crate) tuning: Hot<Tuning>,
@@ -58,6 +60,13 @@ pub(crate) struct Assembled {
     pub(crate) setups: SetupLoop,
 }
 
+/// What is shown of what has ended.
+async fn showing(ground: &Ground) -> Showing {
+    let dismissed = Dismissed::open(&ground.root, Arc::clone(&ground.disk), ground.offload).await;
+    let delay_ms = u64::try_from(ground.state_cleanup_delay.as_millis()).unwrap_or(u64::MAX);
+    Showing { delay_ms, dismissed }
+}
+
 /// Folds the logs and puts the parts together.
 pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recovered) -> Result<Assembled, RecoverError> {
     let store = Arc::new(store);
@@ -67,9 +76,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let setups = setup::recover(&store, &recovered).await;
     let newest = setups.iter().map(comfyd_engine::Setup::recorded).max();
     ground.clock.not_before(newest.map_or(folded.engine.newest(), |at| at.max(folded.engine.newest())));
-    let dismissed = Dismissed::open(&ground.root, Arc::clone(&ground.disk), ground.offload).await;
-    let delay_ms = u64::try_from(ground.state_cleanup_delay.as_millis()).unwrap_or(u64::MAX);
-    let showing = Arc::new(Showing { delay_ms, dismissed });
+    let showing = Arc::new(showing(&ground).await);
     let (readiness, readiness_seen) = watch::channel(match recovered.journal {
         JournalVerdict::Damaged { why } => Readiness::ReadOnly(why),
         JournalVerdict::Clean | JournalVerdict::Repaired(_) => Readiness::Ready,
@@ -79,8 +86,10 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
     let sink =
         Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.clone()));
     let known = Arc::new(KnownInstances::default());
+    let board = Arc::new(Board::default());
+    let roads = Arc::new(Roads::new(ground.by_url, Arc::clone(&board), ground.surroundings));
     let dispatcher = Dispatcher::new(DispatchDeps {
-        connector: Arc::clone(&ground.connector),
+        connector: roads.connector(),
         inputs: handle.inputs(),
         vault: Arc::clone(&vault),
         sink,
@@ -90,12 +99,12 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         tuning: ground.tuning,
         idle: IDLE_LINK,
     });
-    let board = Arc::new(Board::default());
     let instances = Instances::new(InstancesParts {
         core: handle.clone(),
         board: Arc::clone(&board),
         live: Arc::clone(&live),
-        connector: Arc::clone(&ground.connector),
+        roads: Arc::clone(&roads),
+        linked: Arc::clone(&known),
         rules: ground.rules.clone(),
         clock: Arc::clone(&ground.clock),
         rng: Arc::clone(&ground.rng),
@@ -153,7 +162,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         recovered: setups,
         store,
         clock: Arc::clone(&app.clock),
-        runners: setup::runners(&app, &ground.connector),
+        runners: setup::runners(&app, &roads.connector()),
         handle: setup_handle,
         inbox: setup_inbox,
     });

@@ -13,7 +13,7 @@ use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::Rng;
 use comfyd_adapters::hot::Hot;
 use comfyd_adapters::transport::Transport;
-use comfyd_engine::{Addressed, Command, Engine, Input, Instance, InstanceId, Outcome, PromptId, RunId};
+use comfyd_engine::{Addressed, Command, Connection, Engine, Input, Instance, InstanceId, Outcome, PromptId, RunId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +23,10 @@ use crate::known::KnownInstances;
 use crate::live::Live;
 use crate::vault::Vault;
 
-/// Makes the way to an instance: TCP, or a pipe in a simulation.
-pub(crate) type Connector = Arc<dyn Fn(&InstanceId, &str) -> Option<Arc<dyn Transport>> + Send + Sync>;
+/// Makes the way to an address: TCP, or a pipe in a simulation.
+pub(crate) type ByUrl = Arc<dyn Fn(&InstanceId, &str) -> Option<Arc<dyn Transport>> + Send + Sync>;
+/// Makes the way to an instance.
+pub(crate) type Connector = Arc<dyn Fn(&InstanceId, &Connection) -> Option<Arc<dyn Transport>> + Send + Sync>;
 
 /// How many outputs are fetched from an instance at a time: enough to fill a line, few enough to leave polling alone.
 const FETCHES: usize = 4;
@@ -59,7 +61,7 @@ pub(crate) struct Dispatcher {
 
 /// Everything for one instance.
 struct Hand {
-    url: String,
+    connection: Connection,
     link: LinkHandle,
     executor: Executor,
     watched: watch::Sender<Vec<(RunId, PromptId)>>,
@@ -90,7 +92,7 @@ impl Dispatcher {
         let needed: BTreeSet<&InstanceId> =
             engine.runs().filter(|run| !run.is_over()).map(comfyd_engine::Run::instance).collect();
         for instance in needed.iter().filter_map(|id| engine.instance(id)) {
-            let known = self.hands.get(instance.id()).is_some_and(|hand| hand.url == instance.url());
+            let known = self.hands.get(instance.id()).is_some_and(|hand| hand.connection == instance.setup().connection);
             if !known {
                 self.take_up(instance);
                 changed = true;
@@ -127,7 +129,7 @@ impl Dispatcher {
     fn drop_moved(&mut self, engine: &Engine) -> bool {
         let before = self.hands.len();
         self.hands.retain(|id, hand| {
-            let stays = engine.usable(id).is_some_and(|instance| instance.url() == hand.url);
+            let stays = engine.usable(id).is_some_and(|instance| instance.setup().connection == hand.connection);
             if !stays {
                 hand.stop.cancel();
                 self.deps.known.remove(id);
@@ -175,7 +177,7 @@ impl Dispatcher {
     }
 
     fn take_up(&mut self, instance: &Instance) {
-        let Some(transport) = (self.deps.connector)(instance.id(), instance.url()) else {
+        let Some(transport) = (self.deps.connector)(instance.id(), &instance.setup().connection) else {
             tracing::error!(instance = %instance.id(), url = instance.url(), "instance has no usable address");
             return;
         };
@@ -202,7 +204,8 @@ impl Dispatcher {
             rng: Arc::clone(&self.deps.rng),
         });
         let fetches = Arc::new(Semaphore::new(FETCHES));
-        let hand = Hand { url: instance.url().to_owned(), link, executor, watched, fetches, stop, open: 0, idle_since: None };
+        let connection = instance.setup().connection.clone();
+        let hand = Hand { connection, link, executor, watched, fetches, stop, open: 0, idle_since: None };
         self.deps.known.insert(instance.id(), hand.executor.clone());
         self.hands.insert(instance.id().clone(), hand);
     }

@@ -26,6 +26,13 @@ impl KnownInstances {
         self.known().remove(id);
     }
 
+    /// Looks at an instance now, if it has an adapter.
+    pub(crate) fn poke(&self, id: &InstanceId) {
+        if let Some(executor) = self.known().get(id) {
+            executor.poke();
+        }
+    }
+
     /// The output nodes among these, if the instance is up and told of all their classes since it came up.
     pub(crate) fn outputs_of(&self, id: &InstanceId, nodes: &[PlannedNode]) -> Option<Vec<NodeId>> {
         let executor = self.known().get(id).cloned()?;

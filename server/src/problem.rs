@@ -158,6 +158,12 @@ fn refused(refusal: &Refusal) -> Problem {
             let hint = format!("Add an instance of another name for that address, or rename {instance}.");
             Problem::new(409, "instance_name_taken", message, hint)
         }
+        Refusal::HostKeyKnown { .. } => Problem::new(
+            409,
+            "host_key_changed",
+            message,
+            "If you know why the key changed, give `replace: true` (comfyd instances trust NAME --replace). A new machine is better a new instance.",
+        ),
         Refusal::InstanceBusy { .. } => {
             let hint =
                 "Wait until they have ended, or cancel them. Another address is another server, where they would run again.";

@@ -10,6 +10,7 @@ use std::time::Duration;
 use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{SystemClock, SystemRng};
 use comfyd_adapters::hot::Hot;
+use comfyd_adapters::ssh::Surroundings;
 use comfyd_adapters::transport::{Address, TcpTransport, Transport};
 use comfyd_engine::Limits;
 use tokio::net::TcpListener;
@@ -22,8 +23,8 @@ use crate::api::{self, Bounds, Names, Secret, Security};
 use crate::app::{App, RetentionRules};
 use crate::assembly::{Ground, assemble};
 use crate::core::{CoreConfig, RecoverError};
-use crate::dispatch::Connector;
-use crate::instances::InstanceEntry;
+use crate::dispatch::ByUrl;
+use crate::instances::{COMFYUI_PORT, InstanceEntry, surroundings};
 use crate::intake::Rules;
 use crate::live::Summary;
 use crate::offload::Offload;
@@ -77,6 +78,10 @@ pub struct ServeOptions {
     pub state_cleanup_delay: Duration,
     /// Where a copy of the newest active run's state is kept for tools that watch one file; none by default. It is removed when no run is active.
     pub state_file: Option<PathBuf>,
+    /// `ComfyUI`'s port on machines that are reached over SSH, where none is told.
+    pub comfyui_port: u16,
+    /// What connections over SSH use of this machine; by default the home, the agent and the known host keys of whoever runs it.
+    pub surroundings: Option<Surroundings>,
 }
 
 impl ServeOptions {
@@ -89,6 +94,7 @@ impl ServeOptions {
             default_url: None,
             instances: None,
             url_hosts: Some(vec![]),
+            comfyui_port: COMFYUI_PORT,
             allowed_hosts: vec![],
             public_url: None,
             cors_origins: vec![],
@@ -103,6 +109,7 @@ impl ServeOptions {
             retention: RetentionRules::default(),
             state_cleanup_delay: Duration::from_secs(30),
             state_file: None,
+            surroundings: None,
         }
     }
 }
@@ -250,7 +257,8 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         offload: Offload::Threads,
         clock: Arc::new(SystemClock::default()),
         rng: Arc::new(SystemRng::default()),
-        connector: over_tcp(),
+        by_url: over_tcp(),
+        surroundings: options.surroundings.clone().unwrap_or_else(surroundings),
         core: CoreConfig { limits: options.limits, ..CoreConfig::default() },
         rules: rules.clone(),
         tuning: tuning.clone(),
@@ -315,6 +323,7 @@ fn rules(options: &ServeOptions, listen: SocketAddr) -> Rules {
     Rules {
         default_url: options.default_url.clone(),
         url_hosts: options.url_hosts.clone(),
+        comfyui_port: options.comfyui_port,
         input_roots: roots(options.input_roots.clone(), listen),
         output_roots: roots(options.output_roots.clone(), listen),
         min_free: options.min_free,
@@ -354,7 +363,7 @@ pub(crate) fn home() -> Vec<PathBuf> {
     std::env::var_os("HOME").map(PathBuf::from).into_iter().collect()
 }
 
-fn over_tcp() -> Connector {
+fn over_tcp() -> ByUrl {
     Arc::new(|_, url| {
         let address = Address::parse(url).ok()?;
         Some(Arc::new(TcpTransport::new(address)) as Arc<dyn Transport>)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use comfyd_adapters::env::{Clock, SystemRng};
 use comfyd_adapters::hot::Hot;
+use comfyd_adapters::ssh::Surroundings;
 use comfyd_adapters::transport::Transport;
 use comfyd_engine::{InstanceId, RunView, Timestamp};
 use tokio::task::JoinHandle;
@@ -113,7 +114,8 @@ impl SimServer {
             offload: Offload::Inline,
             clock: Arc::new(RuntimeClock { base: AtomicU64::new(options.base), start: tokio::time::Instant::now() }),
             rng: Arc::new(SystemRng::seeded(options.seed)),
-            connector: options.connect,
+            by_url: options.connect,
+            surroundings: Surroundings::default(),
             core: options.core,
             rules: Hot::new(Rules { url_hosts: None, min_free: options.min_free, ..Rules::default() }),
             tuning: Hot::default(),

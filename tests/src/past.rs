@@ -69,7 +69,7 @@ fn tell(n: u64) -> (RunId, Vec<Recorded<RunEvent>>, RunView) {
     };
     let url = "http://127.0.0.1:8188".to_owned();
     say(&mut engine, 0, Input::AddInstance { instance: gpu.clone(), client: ClientId("past".into()), url });
-    say(&mut engine, 0, Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true }));
+    say(&mut engine, 0, Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true, process: None }));
     let spec = Box::new(RunSpec::new(&name(n), gpu.clone(), Workload::Prompt(small_prompt())));
     let commands = say(&mut engine, 0, Input::Request(run, Request::Create { spec, blobs: vec![] }));
     let accepted = Outcome::Accepted { prompt_id: run.into(), problems: vec![], refused: vec![] };

@@ -128,7 +128,7 @@ impl Folding {
             client: ClientId("us".into()),
             url: "http://127.0.0.1:8188".into(),
         });
-        folding.feed(Input::Link(instance, LinkChange::Up { version: Some("0.8.0".into()), live: true }));
+        folding.feed(Input::Link(instance, LinkChange::Up { version: Some("0.8.0".into()), live: true, process: None }));
         folding
     }
 

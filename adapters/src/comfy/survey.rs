@@ -15,10 +15,15 @@ use super::http::{Client, HttpError};
 use super::socket::{Opened, Socket, SocketError};
 use super::stats::{Device, SystemStats};
 use super::version::Version;
+use crate::ssh::{Presented, SshError, SshTransport, Told};
 use crate::transport::Transport;
 
 /// How long a step may take.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
+
+/// The steps over SSH, in order.
+pub const SSH_STEPS: [&str; 11] =
+    ["resolve", "connect", "host_key", "auth", "forward", "http", "version", "websocket", "queue", "gpu", "disk"];
 
 /// The steps, in order.
 pub const STEPS: [&str; 7] = ["resolve", "connect", "http", "version", "websocket", "queue", "gpu"];
@@ -26,7 +31,7 @@ pub const STEPS: [&str; 7] = ["resolve", "connect", "http", "version", "websocke
 /// One step of the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// Its name, one of [`STEPS`].
+    /// Its name, one of [`STEPS`] or [`SSH_STEPS`].
     pub name: &'static str,
     /// Whether it went well; none if it was not tried.
     pub ok: Option<bool>,
@@ -84,6 +89,9 @@ pub struct Survey {
     pub queue: Option<u32>,
     /// What it can be asked.
     pub features: Features,
+    /// The host key that the machine presents and that nobody has accepted.
+    pub presented: Option<Presented>,
+    names: &'static [&'static str],
 }
 
 impl Survey {
@@ -95,10 +103,12 @@ impl Survey {
 
 /// Goes the way.
 pub async fn walk(transport: Arc<dyn Transport>, client: &ClientId) -> Survey {
-    let mut survey = Survey { steps: Vec::new(), stats: None, queue: None, features: Features::default() };
+    let names: &[&'static str] = if transport.ssh().is_some() { &SSH_STEPS } else { &STEPS };
+    let mut survey =
+        Survey { steps: Vec::new(), stats: None, queue: None, features: Features::default(), presented: None, names };
     // A step that fails has said so in its place.
     let _ = go(transport, client, &mut survey).await;
-    for name in &STEPS[survey.steps.len()..] {
+    for name in &names[survey.steps.len()..] {
         let detail = "not tried".to_owned();
         survey.steps.push(Step { name, ok: None, ms: 0, detail, problem: None });
     }
@@ -109,6 +119,23 @@ pub async fn walk(transport: Arc<dyn Transport>, client: &ClientId) -> Survey {
 struct Stopped;
 
 async fn go(transport: Arc<dyn Transport>, client: &ClientId, survey: &mut Survey) -> Result<(), Stopped> {
+    if let Some(ssh) = transport.ssh() {
+        over_ssh(ssh, survey).await?;
+    } else {
+        straight(transport.as_ref(), survey).await?;
+    }
+    let http = Client::new(Arc::clone(&transport));
+    answers(&http, client, survey).await?;
+    let Some(ssh) = transport.ssh() else { return Ok(()) };
+    step(survey, async {
+        let told = ssh.way().control().probe(ssh.port()).await.map_err(|error| Trouble::of_ssh(&error))?;
+        Ok((about_disk(&told), ()))
+    })
+    .await
+}
+
+/// The steps that TCP takes.
+async fn straight(transport: &dyn Transport, survey: &mut Survey) -> Result<(), Stopped> {
     let addresses = step(survey, async {
         let found = transport.resolve().await.map_err(|error| Trouble::of_io("look up the host", &error))?;
         let listed: Vec<String> = found.iter().take(8).map(ToString::to_string).collect();
@@ -121,8 +148,54 @@ async fn go(transport: Arc<dyn Transport>, client: &ClientId, survey: &mut Surve
         drop(stream);
         Ok((format!("connected to {}", transport.host()), ()))
     })
-    .await?;
-    let http = Client::new(Arc::clone(&transport));
+    .await
+}
+
+/// The steps that SSH takes: one attempt, whose error tells how far it came.
+async fn over_ssh(ssh: &SshTransport, survey: &mut Survey) -> Result<(), Stopped> {
+    let session = ssh.way().control();
+    let destination = session.config().destination.clone();
+    let began = Instant::now();
+    let mut attempt = session.connect().await;
+    let mut stream = None;
+    if attempt.is_ok() {
+        match session.stream(ssh.port()).await {
+            // The connection was lost meanwhile, and the next one came only so far.
+            Err(error) if error.step() != "forward" => attempt = Err(error),
+            done => stream = Some(done),
+        }
+    }
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    survey.presented = attempt.as_ref().err().and_then(SshError::presented).cloned();
+    let failed_at = attempt.as_ref().err().map(SshError::step);
+    let to = destination.target.authority();
+    let said = [
+        ("resolve", destination.target.host.clone()),
+        ("connect", format!("connected to {to}")),
+        ("host_key", "the machine's host key is trusted".to_owned()),
+        ("auth", format!("logged in as {}", destination.target.user)),
+    ];
+    for (name, detail) in said {
+        let problem = attempt.as_ref().err().filter(|_| failed_at == Some(name)).map(Trouble::of_ssh);
+        // The time of the whole attempt stands where it ended.
+        let ms = if problem.is_some() || name == "auth" { ms } else { 0 };
+        let stop = problem.is_some();
+        let detail = problem.as_ref().map_or(detail, |problem| problem.message.clone());
+        survey.steps.push(Step { name, ok: Some(!stop), ms, detail, problem });
+        if stop {
+            return Err(Stopped);
+        }
+    }
+    step(survey, async {
+        drop(stream.transpose().map_err(|error| Trouble::of_ssh(&error))?);
+        Ok((format!("a stream to port {} of the machine", ssh.port()), ()))
+    })
+    .await
+}
+
+/// The steps that ComfyUI takes part in.
+async fn answers(http: &Client, client: &ClientId, survey: &mut Survey) -> Result<(), Stopped> {
+    let transport = Arc::clone(http.transport());
     let stats = step(survey, async {
         let stats = http.stats().await.map_err(|error| Trouble::of(&error))?;
         Ok((format!("it answers as a ComfyUI{}", on_what(&stats)), stats))
@@ -158,7 +231,7 @@ async fn go(transport: Arc<dyn Transport>, client: &ClientId, survey: &mut Surve
 
 /// Takes the next step within its time.
 async fn step<T>(survey: &mut Survey, work: impl Future<Output = Result<(String, T), Trouble>>) -> Result<T, Stopped> {
-    let name = STEPS[survey.steps.len()];
+    let name = survey.names[survey.steps.len()];
     let began = Instant::now();
     let done = timeout(STEP_LIMIT, work).await.unwrap_or_else(|_| Err(Trouble::too_slow(name)));
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -194,6 +267,9 @@ impl Trouble {
     }
 
     fn of_io(what: &str, error: &std::io::Error) -> Self {
+        if let Some(ssh) = SshError::of(error) {
+            return Self::of_ssh(ssh);
+        }
         let (code, hint) = match error.kind() {
             std::io::ErrorKind::PermissionDenied => {
                 ("address_refused", "Give the address of the ComfyUI itself; link-local and metadata addresses are never used.")
@@ -208,9 +284,21 @@ impl Trouble {
         Self { code, message: format!("failed to {what}: {error}"), hint }
     }
 
+    fn of_ssh(error: &SshError) -> Self {
+        Self { code: error.code(), message: format!("failed to {error}"), hint: error.hint() }
+    }
+
     fn too_slow(name: &str) -> Self {
         let message = format!("failed to finish the step `{name}` within {} s", STEP_LIMIT.as_secs());
         Self { code: "no_answer", message, hint: "ComfyUI may be busy loading: try again. If it stays, look at its log." }
+    }
+}
+
+fn about_disk(told: &Told) -> String {
+    let free = told.free.map_or_else(|| "free space is not told".to_owned(), |free| format!("{} GiB free", free >> 30));
+    match &told.output_dir {
+        Some(dir) => format!("{free}; outputs are fetched from {dir} by SFTP"),
+        None => format!("{free}; the output folder is not known, so outputs are fetched by /view"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use comfyd_engine::{HostKeyShown, Obstacle};
+
 use super::host_key::HostKey;
 
 /// The key of a machine, and which machine presented it.
@@ -182,16 +184,18 @@ impl SshError {
         }
     }
 
-    /// Whether only a person can change it: trying again is of no use, or does harm.
-    pub fn needs_a_person(&self) -> bool {
+    /// What stands in the way until a person acts: trying again before is of no use, or does harm.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let shown = |presented: &Presented| HostKeyShown {
+            machine: presented.machine.clone(),
+            fingerprint: presented.key.fingerprint().to_owned(),
+        };
         match self {
-            Self::HostKeyUnknown(_)
-            | Self::HostKeyChanged { .. }
-            | Self::HostKeyRevoked { .. }
-            | Self::KnownHosts { .. }
-            | Self::Auth { .. }
-            | Self::KeyLocked { .. }
-            | Self::KeyUnusable { .. } => true,
+            Self::HostKeyUnknown(presented) => Some(Obstacle::HostKeyUnknown(shown(presented))),
+            Self::HostKeyChanged { presented, .. } => Some(Obstacle::HostKeyChanged(shown(presented))),
+            Self::HostKeyRevoked { .. } | Self::KnownHosts { .. } => Some(Obstacle::HostKeyRefused),
+            Self::Auth { .. } | Self::KeyUnusable { .. } => Some(Obstacle::AuthFailed),
+            Self::KeyLocked { .. } => Some(Obstacle::KeyLocked),
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::Handshake { .. }
@@ -199,7 +203,20 @@ impl SshError {
             | Self::Forbidden { .. }
             | Self::Channel { .. }
             | Self::Lost { .. }
-            | Self::Timeout { .. } => false,
+            | Self::Timeout { .. } => None,
+        }
+    }
+
+    /// The step of the way that it belongs to.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "resolve",
+            Self::Connect { .. } | Self::Handshake { .. } | Self::Timeout { .. } => "connect",
+            Self::HostKeyUnknown(_) | Self::HostKeyChanged { .. } | Self::HostKeyRevoked { .. } | Self::KnownHosts { .. } => {
+                "host_key"
+            }
+            Self::Auth { .. } | Self::KeyLocked { .. } | Self::KeyUnusable { .. } | Self::Lost { .. } => "auth",
+            Self::PortRefused { .. } | Self::Forbidden { .. } | Self::Channel { .. } => "forward",
         }
     }
 

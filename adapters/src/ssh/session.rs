@@ -9,10 +9,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use russh::{Channel, ChannelOpenFailure, client::Msg};
+use russh_sftp::client::SftpSession;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::SshConfig;
+use super::destination::Destination;
 use super::dial::{Dialled, dial};
 use super::error::SshError;
 use super::pipe::Pipe;
@@ -33,6 +35,7 @@ pub(super) struct Live {
     dialled: Dialled,
     /// Servers may allow one session at a time.
     pub(super) sessions: Semaphore,
+    pub(super) sftp: tokio::sync::Mutex<Option<Arc<SftpSession>>>,
 }
 
 impl Live {
@@ -113,7 +116,10 @@ impl Session {
             }
             slot.live = None;
             if let Some(stuck) = &slot.stuck {
-                return Err(stuck.clone());
+                if !self.is_trusted_now(stuck) {
+                    return Err(stuck.clone());
+                }
+                slot.stuck = None;
             }
             if slot.attempt.is_none() {
                 slot.attempts += 1;
@@ -123,11 +129,22 @@ impl Session {
         attempt.await
     }
 
+    /// Whether the key that stood in the way was accepted meanwhile.
+    fn is_trusted_now(&self, stuck: &SshError) -> bool {
+        let Some(presented) = stuck.presented() else { return false };
+        let Destination { target, jump } = &self.config.destination;
+        let mut hops = [Some(target), jump.as_ref()].into_iter().flatten();
+        let hop = hops.find(|hop| hop.name() == presented.machine);
+        hop.is_some_and(|hop| self.config.trust.accepted(hop).contains(&presented.key))
+    }
+
     /// Connects in a task of its own: whoever waits may give up, and the next one finds it further on.
     fn begin(&self) -> Attempt {
         let (config, slot) = (Arc::clone(&self.config), Arc::clone(&self.slot));
         let task = tokio::spawn(async move {
-            let done = dial(&config).await.map(|dialled| Arc::new(Live { dialled, sessions: Semaphore::new(1) }));
+            let done = dial(&config)
+                .await
+                .map(|dialled| Arc::new(Live { dialled, sessions: Semaphore::new(1), sftp: tokio::sync::Mutex::default() }));
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             slot.attempt = None;
             match &done {
@@ -141,7 +158,7 @@ impl Session {
                         slot.stuck = Some(error.clone());
                     }
                 }
-                Err(error) if error.needs_a_person() => slot.stuck = Some(error.clone()),
+                Err(error) if error.obstacle().is_some() => slot.stuck = Some(error.clone()),
                 // Whoever needs it tries again, with waits of its own.
                 Err(_) => {}
             }

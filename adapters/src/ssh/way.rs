@@ -1,11 +1,12 @@
 //! The way to a ComfyUI that is reached over SSH.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::future::BoxFuture;
 
 use super::config::SshConfig;
+use super::probe::Told;
 use super::session::Session;
 use crate::transport::{Stream, Transport};
 
@@ -14,13 +15,30 @@ use crate::transport::{Stream, Transport};
 pub struct SshWay {
     control: Session,
     bulk: Session,
+    told: Arc<Mutex<Told>>,
+    lease: Arc<Mutex<Weak<Lease>>>,
+}
+
+/// Held by whoever may need the connections; they end with the last.
+struct Lease(Session, Session);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.hang_up();
+        self.1.hang_up();
+    }
 }
 
 impl SshWay {
     /// A way that is not gone yet.
     pub fn new(config: SshConfig) -> Self {
         let config = Arc::new(config);
-        Self { control: Session::new(Arc::clone(&config)), bulk: Session::new(config) }
+        Self {
+            control: Session::new(Arc::clone(&config)),
+            bulk: Session::new(config),
+            told: Arc::default(),
+            lease: Arc::default(),
+        }
     }
 
     /// The connection for what must be quick.
@@ -39,9 +57,21 @@ impl SshWay {
         self.bulk.try_again();
     }
 
-    /// The way to a port of the machine.
+    /// Whether somebody may need the connections.
+    pub fn is_used(&self) -> bool {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
+    }
+
+    /// The way to a port of the machine. The connections are kept while it is held.
     pub fn to_port(&self, port: u16) -> SshTransport {
-        SshTransport { way: self.clone(), port, large: false }
+        let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = held.upgrade().unwrap_or_else(|| {
+            let lease = Arc::new(Lease(self.control.clone(), self.bulk.clone()));
+            *held = Arc::downgrade(&lease);
+            lease
+        });
+        drop(held);
+        SshTransport { way: self.clone(), port, output_dir: None, large: false, _lease: lease }
     }
 }
 
@@ -50,13 +80,32 @@ impl SshWay {
 pub struct SshTransport {
     way: SshWay,
     port: u16,
+    output_dir: Option<String>,
     large: bool,
+    _lease: Arc<Lease>,
 }
 
 impl SshTransport {
     /// The machine that it goes to.
     pub fn way(&self) -> &SshWay {
         &self.way
+    }
+
+    /// The same, where somebody said where outputs go there.
+    #[must_use]
+    pub fn with_output_dir(self, output_dir: Option<String>) -> Self {
+        Self { output_dir, ..self }
+    }
+
+    /// Where outputs go there, if that is known.
+    pub fn output_dir(&self) -> Option<String> {
+        let told = || self.way.told.lock().unwrap_or_else(PoisonError::into_inner).output_dir.clone();
+        self.output_dir.clone().or_else(told)
+    }
+
+    /// The port there.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -72,7 +121,28 @@ impl Transport for SshTransport {
         format!("127.0.0.1:{}", self.port)
     }
 
+    fn process(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move {
+            match self.way.control.probe(self.port).await {
+                Ok(told) => {
+                    let process = told.process.clone();
+                    *self.way.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+                    process
+                }
+                // A machine without a shell: then a restart is told by what is forgotten.
+                Err(error) => {
+                    tracing::debug!(%error, "ssh.process_not_told");
+                    None
+                }
+            }
+        })
+    }
+
     fn bulk(&self) -> Option<Arc<dyn Transport>> {
         Some(Arc::new(Self { large: true, ..self.clone() }))
+    }
+
+    fn ssh(&self) -> Option<&SshTransport> {
+        Some(self)
     }
 }

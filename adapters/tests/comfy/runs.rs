@@ -16,7 +16,7 @@ async fn a_run_goes_to_its_end() {
     let run = world.start(workflow("20_custom_slow_previews"));
     assert_eq!(world.settled(run).await, "completed");
 
-    let up = |input: &Input| matches!(input, Input::Link(_, LinkChange::Up { version: Some(version), live: true }) if version == "0.8.0");
+    let up = |input: &Input| matches!(input, Input::Link(_, LinkChange::Up { version: Some(version), live: true, .. }) if version == "0.8.0");
     assert_eq!(world.count(up), 1);
     assert_eq!(world.count(|input| matches!(input, Input::Link(..))), 1, "nothing else was to be told of the way");
     let kinds = world.kinds(run);

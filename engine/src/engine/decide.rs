@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::comfy::ComfyEvent;
 use crate::event::{
     AttentionCleared, AttentionKind, AttentionRaised, BlobStored, GapNoted, InstanceDown, InstanceLetGo, InstanceRestarted,
-    InstanceUp, NewEvent, RunCreated, RunEvent, SubmitInDoubt,
+    InstanceUp, NewEvent, Obstacle, RunCreated, RunEvent, SubmitInDoubt,
 };
 use crate::id::{CommandId, InstanceId, RunId, StreamId};
 use crate::input::{Input, LinkChange, NewRun, Outcome, Refusal, Request};
@@ -26,6 +26,7 @@ impl Engine {
             Input::AddInstance { instance, client, url } => self.decide_add(instance, client, url)?,
             Input::SetInstance { instance, client, setup, expect } => self.decide_set(instance, client, setup, *expect)?,
             Input::RemoveInstance { instance, by } => self.decide_remove(instance, *by)?,
+            Input::TrustHostKey { instance, key, replace } => self.decide_trust(instance, key, *replace)?,
             Input::Observed(instance, event) => self.decide_observed(instance, event),
             Input::Outcome(id, outcome) => self.decide_outcome(now, id, outcome),
             Input::Link(instance, change) => self.decide_link(instance, change),
@@ -61,8 +62,9 @@ impl Engine {
                     blobs.iter().map(|(sha256, bytes)| BlobStored { sha256: sha256.clone(), bytes: bytes.clone() }.into());
                 let mut facts = vec![RunCreated { spec: (**spec).clone(), carried }.into()];
                 facts.extend(blobs);
-                if let Some(Reach::Offline { why: Some(why) }) = self.instances.get(&spec.instance).map(Instance::reach) {
-                    facts.push(unreachable(why));
+                let instance = self.instances.get(&spec.instance);
+                if let Some((instance, Reach::Offline { why: Some(why) })) = instance.map(|it| (it, it.reach())) {
+                    facts.push(blocked(why, instance.obstacle()).into());
                 }
                 Ok(facts)
             }
@@ -122,23 +124,31 @@ impl Engine {
         let Some(instance) = self.usable(id) else { return vec![] };
         let ours = self.runs.values().filter(|run| run.instance() == id && !run.phase().is_settled());
         match change {
-            LinkChange::Up { version, live } => {
-                let up = InstanceUp { version: version.clone(), live: *live };
+            LinkChange::Up { version, live, process } => {
+                let up = InstanceUp { version: version.clone(), live: *live, process: process.clone() };
+                let other = instance.process().zip(process.as_deref()).filter(|(before, now)| before != now);
+                let restarted =
+                    other.map(|(before, now)| InstanceRestarted { evidence: format!("it is the process {now}, not {before}") });
                 let same = matches!(instance.reach(), Reach::Online { up: known, .. } if *known == up);
-                let back = |run: &Run| run.attention().is_some_and(|attention| attention.kind == AttentionKind::Unreachable);
-                let cleared = ours
-                    .filter(|run| back(run))
-                    .map(|run| NewEvent::Run(run.id(), AttentionCleared { kind: AttentionKind::Unreachable }.into()));
-                (!same).then(|| NewEvent::Instance(id.clone(), up.into())).into_iter().chain(cleared).collect()
+                let waits = |run: &Run| run.attention().map(|attention| attention.kind).filter(|kind| kind.is_of_the_way());
+                let cleared = ours.filter_map(|run| Some((run.id(), waits(run)?)));
+                let cleared = cleared.map(|(run, kind)| NewEvent::Run(run, AttentionCleared { kind }.into()));
+                let restarted = restarted.map(|restarted| NewEvent::Instance(id.clone(), restarted.into()));
+                let up = (!same).then(|| NewEvent::Instance(id.clone(), up.into()));
+                restarted.into_iter().chain(up).chain(cleared).collect()
             }
-            LinkChange::Down { why } => {
-                let known = matches!(instance.reach(), Reach::Offline { why: Some(_) });
-                let down = InstanceDown { why: why.clone() };
+            LinkChange::Down { why, obstacle } => {
+                // That it is down is told once; what stands in the way may change meanwhile.
+                let known =
+                    matches!(instance.reach(), Reach::Offline { why: Some(_) }) && instance.obstacle() == obstacle.as_ref();
+                let down = InstanceDown { why: why.clone(), obstacle: obstacle.clone() };
                 let mut facts: Vec<NewEvent> =
                     (!known).then(|| NewEvent::Instance(id.clone(), down.into())).into_iter().collect();
                 for run in ours {
                     facts.extend(gap(run, why));
-                    facts.extend(run.attention().is_none().then(|| NewEvent::Run(run.id(), unreachable(why))));
+                    let raised = blocked(why, obstacle.as_ref());
+                    let news = run.attention().is_none_or(|known| known.kind.is_of_the_way() && known.kind != raised.kind);
+                    facts.extend(news.then(|| NewEvent::Run(run.id(), raised.into())));
                 }
                 facts
             }
@@ -182,5 +192,18 @@ fn gap(run: &Run, why: &str) -> Option<NewEvent> {
 }
 
 fn unreachable(why: &str) -> RunEvent {
-    AttentionRaised { kind: AttentionKind::Unreachable, message: why.to_owned() }.into()
+    blocked(why, None).into()
+}
+
+/// What a run waits for while its instance is not reached.
+fn blocked(why: &str, obstacle: Option<&Obstacle>) -> AttentionRaised {
+    let (kind, key) = match obstacle {
+        None => (AttentionKind::Unreachable, None),
+        Some(Obstacle::HostKeyUnknown(key)) => (AttentionKind::HostKeyUnknown, Some(key)),
+        Some(Obstacle::HostKeyChanged(key)) => (AttentionKind::HostKeyChanged, Some(key)),
+        Some(Obstacle::HostKeyRefused) => (AttentionKind::HostKeyRefused, None),
+        Some(Obstacle::AuthFailed) => (AttentionKind::AuthFailed, None),
+        Some(Obstacle::KeyLocked) => (AttentionKind::KeyLocked, None),
+    };
+    AttentionRaised { fingerprint: key.map(|key| key.fingerprint.clone()), ..AttentionRaised::new(kind, why) }
 }

@@ -137,6 +137,7 @@ impl Touched {
             Input::AddInstance { .. }
             | Input::SetInstance { .. }
             | Input::RemoveInstance { .. }
+            | Input::TrustHostKey { .. }
             | Input::Observed(..)
             | Input::Outcome(..) => {}
         }

@@ -3,7 +3,7 @@
 //! Invariants: an instance with open runs keeps its address, as another address is another server, where their prompts would be posted a second time;
 //! an address belongs to one instance that was set up; at most one is the default; what the configuration file has only the file changes.
 
-use crate::event::{InstanceAdded, InstanceConfigured, InstanceRemoved, InstanceSetup, InstanceSource, NewEvent};
+use crate::event::{HostKeyTrusted, InstanceAdded, InstanceConfigured, InstanceRemoved, InstanceSetup, InstanceSource, NewEvent};
 use crate::id::{ClientId, InstanceId};
 use crate::input::{Expect, Refusal};
 use crate::instance::Instance;
@@ -46,7 +46,14 @@ impl Engine {
     ) -> Result<Vec<NewEvent>, Refusal> {
         let known = self.instances.get(id);
         let usable = self.usable(id);
-        let same_place = usable.is_some_and(|known| known.setup().connection == setup.connection);
+        let same_place = usable.is_some_and(|known| known.url() == setup.connection.url());
+        if let Some(known) =
+            usable.filter(|known| setup.source == InstanceSource::Adhoc && known.setup().source != InstanceSource::Adhoc)
+        {
+            // A run that names an address changes nothing that somebody set up.
+            let url = setup.connection.url().to_owned();
+            return if same_place { Ok(vec![]) } else { Err(Refusal::NameTaken { instance: known.id().clone(), url }) };
+        }
         match (expect, usable) {
             (Expect::Known, None) => return Err(Refusal::UnknownInstance(id.clone())),
             (Expect::New, Some(known)) if known.setup().source != InstanceSource::Adhoc || !same_place => {
@@ -56,7 +63,7 @@ impl Engine {
         }
         check_source(usable, setup.source)?;
         let others = || self.set_up().filter(|other| other.id() != id);
-        if let Some(other) = others().find(|other| other.setup().connection == setup.connection) {
+        if let Some(other) = others().find(|other| other.url() == setup.connection.url()) {
             let url = setup.connection.url().to_owned();
             return Err(Refusal::AddressTaken { url, other: other.id().clone() });
         }
@@ -86,6 +93,18 @@ impl Engine {
             return Err(Refusal::InstanceBusy { instance: id.clone(), open });
         }
         Ok(vec![NewEvent::Instance(id.clone(), InstanceRemoved {}.into())])
+    }
+
+    pub(super) fn decide_trust(&self, id: &InstanceId, key: &HostKeyTrusted, replace: bool) -> Result<Vec<NewEvent>, Refusal> {
+        let instance = self.usable(id).ok_or_else(|| Refusal::UnknownInstance(id.clone()))?;
+        match instance.trusted().iter().find(|known| known.machine == key.machine) {
+            Some(known) if known == key => Ok(vec![]),
+            Some(known) if !replace => {
+                let (machine, known) = (key.machine.clone(), known.fingerprint.clone());
+                Err(Refusal::HostKeyKnown { instance: id.clone(), machine, known })
+            }
+            Some(_) | None => Ok(vec![NewEvent::Instance(id.clone(), key.clone().into())]),
+        }
     }
 
     /// The instances that somebody set up, in order of their names.

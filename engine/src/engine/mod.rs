@@ -48,10 +48,6 @@ impl Default for Limits {
 }
 
 /// A recorded fact of either kind of stream.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all facts are of runs, and a box each would cost more than the rest wastes"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     /// Of a run.
@@ -87,7 +83,7 @@ impl Fact {
 /// let gpu = InstanceId::from_str("gpu-a")?;
 /// let now = Timestamp(1_000);
 /// engine.handle(now, Input::AddInstance { instance: gpu.clone(), client: ClientId("us".into()), url: "http://127.0.0.1:8188".into() })?;
-/// engine.handle(now, Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true }))?;
+/// engine.handle(now, Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true, process: None }))?;
 ///
 /// let run: RunId = "0193a1b2-0000-7000-8000-000000abc123".parse()?;
 /// let node = PlannedNode { id: "9".into(), class: "SaveImage".into(), title: None, after: vec![], expected_ms: None };

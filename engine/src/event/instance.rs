@@ -22,6 +22,8 @@ events! {
         InstanceRemoved = "instance_removed", 1, Ack;
         /// The way there was let go, as no run needs it.
         InstanceLetGo = "instance_let_go", 1, Note;
+        /// Somebody accepted the key of a machine on the way there.
+        HostKeyTrusted = "host_key_trusted", 1, Ack;
     }
 }
 
@@ -42,6 +44,9 @@ pub struct InstanceUp {
     pub version: Option<String>,
     /// Whether frames can be expected: our socket is open and answered.
     pub live: bool,
+    /// Which process it is, where the way there tells: another one remembers nothing of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
 }
 
 /// The instance does not answer.
@@ -49,6 +54,47 @@ pub struct InstanceUp {
 pub struct InstanceDown {
     /// What was tried and what came of it.
     pub why: String,
+    /// What stands in the way until a person acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What stands in the way to an instance until a person acts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// Nobody has accepted the key that the machine presents.
+    HostKeyUnknown(HostKeyShown),
+    /// The machine presents another key than the one that it is known by.
+    HostKeyChanged(HostKeyShown),
+    /// The machine's key is not to be trusted: it was revoked, or what is known of it cannot be read.
+    HostKeyRefused,
+    /// The machine does not let us in.
+    AuthFailed,
+    /// The private key needs its passphrase.
+    KeyLocked,
+}
+
+/// A key that a machine presents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKeyShown {
+    /// The machine: its host, or `[host]:port`.
+    pub machine: String,
+    /// The fingerprint: `SHA256:` and 43 characters.
+    pub fingerprint: String,
+}
+
+/// Somebody accepted the key of a machine on the way there, instead of those that were accepted before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKeyTrusted {
+    /// The machine: its host, or `[host]:port`.
+    pub machine: String,
+    /// The algorithm of the key, such as `ssh-ed25519`.
+    pub algorithm: String,
+    /// The public key, in base64.
+    pub key: String,
+    /// Its fingerprint: `SHA256:` and 43 characters.
+    pub fingerprint: String,
 }
 
 /// The instance's process is another one than before; its memory is gone.
@@ -96,6 +142,28 @@ pub struct InstanceSetup {
 pub enum Connection {
     /// Straight to its address.
     Url(String),
+    /// Over SSH, to a port of the machine itself.
+    Ssh(SshConnection),
+}
+
+/// The way to an instance over SSH. No secret is in it: keys and passwords are named by their files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshConnection {
+    /// What tells it from others: machine, user, way and port of `ComfyUI`, as an URL of `ssh:`.
+    pub url: String,
+    /// Machine, user and way as a command: `ssh -p 40738 root@198.51.100.7`.
+    pub command: String,
+    /// `ComfyUI`'s port on the machine.
+    pub comfyui_port: u16,
+    /// The file of the private key, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The file of the password, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
+    /// `ComfyUI`'s output folder on the machine, where it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_dir: Option<String>,
 }
 
 impl Connection {
@@ -103,6 +171,15 @@ impl Connection {
     pub fn url(&self) -> &str {
         match self {
             Self::Url(url) => url,
+            Self::Ssh(ssh) => &ssh.url,
+        }
+    }
+
+    /// The way over SSH, if that is it.
+    pub fn ssh(&self) -> Option<&SshConnection> {
+        match self {
+            Self::Url(_) => None,
+            Self::Ssh(ssh) => Some(ssh),
         }
     }
 }

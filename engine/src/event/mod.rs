@@ -34,10 +34,6 @@ pub struct Recorded<E> {
 }
 
 /// An event that `decide` wants recorded.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all facts are of runs, and a box each would cost more than the rest wastes"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum NewEvent {
     /// On a run's stream.

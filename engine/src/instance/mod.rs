@@ -1,6 +1,6 @@
 //! One instance: how it is reached, whether it answers, who we are there, how often it was seen to restart.
 
-use crate::event::{Connection, InstanceEvent, InstanceSetup, InstanceSource, InstanceUp, Recorded};
+use crate::event::{Connection, HostKeyTrusted, InstanceEvent, InstanceSetup, InstanceSource, InstanceUp, Obstacle, Recorded};
 use crate::id::{ClientId, InstanceId, Seq};
 use crate::run::Unexpected;
 use crate::time::Timestamp;
@@ -43,6 +43,9 @@ pub struct Instance {
     ever_up: bool,
     version: Option<String>,
     trouble: Option<Trouble>,
+    process: Option<String>,
+    trusted: Vec<HostKeyTrusted>,
+    obstacle: Option<Obstacle>,
     changed: Timestamp,
     seq: Seq,
     updated: Timestamp,
@@ -72,6 +75,9 @@ impl Instance {
             ever_up: false,
             version: None,
             trouble: None,
+            process: None,
+            trusted: Vec::new(),
+            obstacle: None,
             changed: recorded.at,
             seq: recorded.seq,
             updated: recorded.at,
@@ -101,15 +107,27 @@ impl Instance {
                     Reach::Offline { .. } => recorded.at,
                 };
                 self.ever_up = true;
+                self.obstacle = None;
                 self.version.clone_from(&up.version);
+                if up.process.is_some() {
+                    self.process.clone_from(&up.process);
+                }
                 self.reaches(recorded.at, Reach::Online { since, up: up.clone() });
             }
             InstanceEvent::InstanceDown(down) => {
                 self.trouble = Some(Trouble { at: recorded.at, why: down.why.clone() });
+                self.obstacle.clone_from(&down.obstacle);
                 self.reaches(recorded.at, Reach::Offline { why: Some(down.why.clone()) });
             }
             InstanceEvent::InstanceLetGo(_) => self.reaches(recorded.at, Reach::Offline { why: None }),
-            InstanceEvent::InstanceRestarted(_) => self.boot += 1,
+            InstanceEvent::InstanceRestarted(_) => {
+                self.boot += 1;
+                self.process = None;
+            }
+            InstanceEvent::HostKeyTrusted(trusted) => {
+                self.trusted.retain(|known| known.machine != trusted.machine);
+                self.trusted.push(trusted.clone());
+            }
         }
         self.seq = recorded.seq;
         self.updated = recorded.at;
@@ -118,11 +136,14 @@ impl Instance {
 
     /// Another address is another server: nothing that was learned holds there.
     fn set_up(&mut self, at: Timestamp, setup: InstanceSetup) {
-        if self.removed || setup.connection != self.setup.connection {
+        if self.removed || setup.connection.url() != self.setup.connection.url() {
             self.reaches(at, Reach::Offline { why: None });
             self.ever_up = false;
             self.version = None;
             self.trouble = None;
+            self.process = None;
+            self.obstacle = None;
+            self.trusted.clear();
             self.boot += 1;
         }
         self.removed = false;
@@ -179,6 +200,21 @@ impl Instance {
     /// Why it did not answer when that was last so.
     pub fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()
+    }
+
+    /// What stood in the way when it did not answer last, until a person acts.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        self.obstacle.as_ref()
+    }
+
+    /// Which process it was last, where the way there tells.
+    pub fn process(&self) -> Option<&str> {
+        self.process.as_deref()
+    }
+
+    /// The keys of machines on the way there that somebody accepted.
+    pub fn trusted(&self) -> &[HostKeyTrusted] {
+        &self.trusted
     }
 
     /// Since when it answers, or does not.

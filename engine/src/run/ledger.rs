@@ -72,6 +72,8 @@ pub struct Attention {
     pub kind: AttentionKind,
     /// In words.
     pub message: String,
+    /// The fingerprint of the host key that is to be accepted, where that is the matter.
+    pub fingerprint: Option<String>,
     /// Since when.
     pub since: Timestamp,
 }

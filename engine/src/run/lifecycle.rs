@@ -218,7 +218,12 @@ impl Ledger {
                 Handled
             }
             RunEvent::AttentionRaised(fact) => {
-                self.attention = Some(Attention { kind: fact.kind, message: fact.message.clone(), since: event.at });
+                self.attention = Some(Attention {
+                    kind: fact.kind,
+                    message: fact.message.clone(),
+                    fingerprint: fact.fingerprint.clone(),
+                    since: event.at,
+                });
                 Handled
             }
             RunEvent::AttentionCleared(fact) => {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use node::NodeView;
 pub use output::OutputView;
-pub use parts::{ActionView, AttentionView, ErrorView, Percent, ProgressView, Time, TimingView, WarningView};
+pub use parts::{ActionBody, ActionView, AttentionView, ErrorView, Percent, ProgressView, Time, TimingView, WarningView};
 
 use crate::id::{InstanceId, NodeId, PromptId, RunId, Seq};
 use crate::run::{Node, NodeState, Run, Status};

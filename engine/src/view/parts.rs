@@ -105,10 +105,19 @@ pub struct ActionView {
 
 /// The body of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct ActionBody {
-    /// Cancel also where an old server may stop another prompt instead.
-    pub force: bool,
+pub enum ActionBody {
+    /// Of cancelling.
+    Force {
+        /// Cancel also where an old server may stop another prompt instead.
+        force: bool,
+    },
+    /// Of accepting a host key.
+    Trust {
+        /// The fingerprint of exactly that key.
+        fingerprint: String,
+    },
 }
 
 impl AttentionView {
@@ -118,17 +127,32 @@ impl AttentionView {
             let href = format!("/api/v1/runs/{}/{verb}", run.id());
             ActionView { id, label, method: "POST", href, body }
         };
+        let on_instance = |id, label, verb: &str, body| {
+            let href = format!("/api/v1/instances/{}/{verb}", run.instance());
+            ActionView { id, label, method: "POST", href, body }
+        };
         let cancel = || call("cancel", "Cancel", "cancel", None);
         let actions = match attention.kind {
             Kind::SubmitUnknown | Kind::RemoteRestarted => vec![call("resubmit", "Submit again", "resubmit", None), cancel()],
-            Kind::CancelRefused => vec![call("force_cancel", "Cancel anyway", "cancel", Some(ActionBody { force: true }))],
+            Kind::CancelRefused => vec![call("force_cancel", "Cancel anyway", "cancel", Some(ActionBody::Force { force: true }))],
+            Kind::HostKeyUnknown => {
+                let body = attention.fingerprint.clone().map(|fingerprint| ActionBody::Trust { fingerprint });
+                vec![on_instance("trust", "Trust this machine", "trust", body), cancel()]
+            }
+            Kind::AuthFailed => vec![on_instance("try_again", "Try again", "test", None), cancel()],
             // It was asked to stop, and nobody there hears it: only its user can say that it does not matter any more.
             Kind::Unreachable if run.is_stopping() => {
-                vec![call("force_cancel", "Give it up", "cancel", Some(ActionBody { force: true }))]
+                vec![call("force_cancel", "Give it up", "cancel", Some(ActionBody::Force { force: true }))]
             }
-            Kind::Unreachable | Kind::OutputDelayed | Kind::StagingDelayed | Kind::DiskFull | Kind::SubmitDelayed => {
-                vec![cancel()]
-            }
+            // A changed key has no button: it is replaced by who knows why it changed.
+            Kind::Unreachable
+            | Kind::HostKeyChanged
+            | Kind::HostKeyRefused
+            | Kind::KeyLocked
+            | Kind::OutputDelayed
+            | Kind::StagingDelayed
+            | Kind::DiskFull
+            | Kind::SubmitDelayed => vec![cancel()],
         };
         let message = match attention.kind {
             Kind::Unreachable if run.is_watched() => format!(

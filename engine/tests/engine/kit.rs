@@ -354,11 +354,11 @@ pub(crate) fn saved_file(n: u32) -> SavedFile {
 }
 
 pub(crate) fn up() -> Input {
-    Input::Link(gpu(), LinkChange::Up { version: None, live: true })
+    Input::Link(gpu(), LinkChange::Up { version: None, live: true, process: None })
 }
 
 pub(crate) fn down(why: &str) -> Input {
-    Input::Link(gpu(), LinkChange::Down { why: why.into() })
+    Input::Link(gpu(), LinkChange::Down { why: why.into(), obstacle: None })
 }
 
 pub(crate) fn restarted_remotely() -> Input {

@@ -62,14 +62,14 @@ fn an_instance_keeps_our_name_when_it_moves() {
 
 #[test]
 fn news_of_an_instance() {
-    let at = |live| Input::Link(gpu(), LinkChange::Up { version: Some("0.3.75".into()), live });
+    let at = |live| Input::Link(gpu(), LinkChange::Up { version: Some("0.3.75".into()), live, process: None });
     let rig = check(idle(), at(true), &["gpu-a:instance_up"], &[]);
     let rig = check(rig, at(true), &[], &[]);
     let rig = check(rig, at(false), &["gpu-a:instance_up"], &[]); // now by polling alone
     let rig = check(rig, restarted_remotely(), &["gpu-a:instance_restarted"], &[]);
     let instance = rig.engine().instance(&gpu()).expect("it is known");
     assert_eq!((instance.boot(), instance.was_ever_up(), instance.is_online()), (1, true, true));
-    let nobody = Input::Link(instance_id("gpu-z"), LinkChange::Down { why: "?".into() });
+    let nobody = Input::Link(instance_id("gpu-z"), LinkChange::Down { why: "?".into(), obstacle: None });
     check(rig, nobody, &[], &[]);
 }
 

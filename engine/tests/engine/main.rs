@@ -11,6 +11,7 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod links;
+mod obstacles;
 mod outputs;
 mod progress;
 mod properties;

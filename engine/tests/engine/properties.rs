@@ -256,7 +256,7 @@ proptest! {
                 matches!(outcome, Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::NotSent { .. } | Outcome::Unclear { .. })
             };
             let once = match input {
-                Input::Observed(..) | Input::Link(..) | Input::AddInstance { .. } | Input::SetInstance { .. } => true,
+                Input::Observed(..) | Input::Link(..) | Input::AddInstance { .. } | Input::SetInstance { .. } | Input::TrustHostKey { .. } => true,
                 Input::Outcome(_, outcome) => posts(outcome),
                 Input::Request(..)
                 | Input::RemoveInstance { .. }

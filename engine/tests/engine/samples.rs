@@ -104,7 +104,7 @@ pub(crate) fn run_events() -> Vec<RunEvent> {
         StopSent {}.into(),
         StopRepeated {}.into(),
         CancelRefused { why: why() }.into(),
-        AttentionRaised { kind: AttentionKind::SubmitUnknown, message: why() }.into(),
+        AttentionRaised::new(AttentionKind::SubmitUnknown, why()).into(),
         AttentionCleared { kind: AttentionKind::Unreachable }.into(),
         Completed {}.into(),
         Failed { error: error() }.into(),
@@ -126,12 +126,19 @@ fn instance_setup() -> InstanceSetup {
 pub(crate) fn instance_events() -> Vec<InstanceEvent> {
     vec![
         InstanceAdded { client: ClientId("us".into()), url: "http://gpu-a:8188".into() }.into(),
-        InstanceUp { version: Some("0.3.75".into()), live: true }.into(),
-        InstanceDown { why: "timeout".into() }.into(),
+        InstanceUp { version: Some("0.3.75".into()), live: true, process: None }.into(),
+        InstanceDown { why: "timeout".into(), obstacle: None }.into(),
         InstanceRestarted { evidence: "another pid".into() }.into(),
         InstanceConfigured { client: ClientId("us".into()), setup: instance_setup() }.into(),
         InstanceRemoved {}.into(),
         InstanceLetGo {}.into(),
+        HostKeyTrusted {
+            machine: "[gpu]:2".into(),
+            algorithm: "ssh-ed25519".into(),
+            key: "AAAA".into(),
+            fingerprint: "SHA256:abc".into(),
+        }
+        .into(),
     ]
 }
 

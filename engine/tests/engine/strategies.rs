@@ -4,9 +4,9 @@
 
 use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, sha256_of_zeros, small_run};
 use comfyd_engine::{
-    Addressed, ClientId, ComfyEvent, Command, CommandId, Connection, Ending, Expect, Force, Input, InstanceSetup, InstanceSource,
-    Limits, LinkChange, LogRepaired, NodeFailure, NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId, RemoteFile,
-    RemoteStatus, Request, RunId, RunSpec, Verdict, Workload,
+    Addressed, ClientId, ComfyEvent, Command, CommandId, Connection, Ending, Expect, Force, HostKeyTrusted, Input, InstanceSetup,
+    InstanceSource, Limits, LinkChange, LogRepaired, NodeFailure, NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId,
+    RemoteFile, RemoteStatus, Request, RunId, RunSpec, Verdict, Workload,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -119,7 +119,7 @@ fn snippet() -> impl Strategy<Value = Vec<Act>> {
 fn comes_up(instance: &str) -> Vec<Act> {
     let id = instance_id(instance);
     let add = Input::AddInstance { instance: id.clone(), client: ClientId("us".into()), url: "http://there".into() };
-    vec![Act::Say(add), Act::Say(Input::Link(id, LinkChange::Up { version: None, live: true }))]
+    vec![Act::Say(add), Act::Say(Input::Link(id, LinkChange::Up { version: None, live: true, process: None }))]
 }
 
 fn create(run: RunId, spec: RunSpec) -> Act {
@@ -257,6 +257,16 @@ fn input() -> impl Strategy<Value = Input> {
         1 => run().prop_map(|run| Input::Repaired(run, LogRepaired { offset: 20, bytes: 3, sha256: sha256_of_zeros() })),
         1 => Just(Input::Deadline),
         1 => set_instance(),
+        1 => (instance(), any::<bool>(), select(vec!["one", "two"])).prop_map(|(instance, replace, key)| Input::TrustHostKey {
+            instance: instance_id(&instance),
+            key: HostKeyTrusted {
+                machine: "gpu".into(),
+                algorithm: "ssh-ed25519".into(),
+                key: key.into(),
+                fingerprint: format!("SHA256:{key}"),
+            },
+            replace,
+        }),
         1 => (instance(), any::<bool>()).prop_map(|(instance, config)| {
             Input::RemoveInstance { instance: instance_id(&instance), by: source(config) }
         }),
@@ -289,8 +299,8 @@ fn request() -> impl Strategy<Value = Request> {
 
 fn link() -> impl Strategy<Value = LinkChange> {
     prop_oneof![
-        3 => any::<bool>().prop_map(|live| LinkChange::Up { version: None, live }),
-        1 => Just(LinkChange::Down { why: "timeout".into() }),
+        3 => any::<bool>().prop_map(|live| LinkChange::Up { version: None, live, process: None }),
+        1 => Just(LinkChange::Down { why: "timeout".into(), obstacle: None }),
         1 => Just(LinkChange::Restarted { evidence: "another pid".into() }),
         1 => Just(LinkChange::Gap { why: "overflow".into() }),
         1 => Just(LinkChange::LetGo),

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::Fields;
 use crate::app::{Execute, Image, Images, Source, Target};
+use crate::instances::{COMFYUI_PORT, SshWish, understood};
 use crate::problem::Problem;
 
 /// The longest `Idempotency-Key`.
@@ -60,20 +61,31 @@ pub(super) fn target(fields: &mut Fields) -> Result<Option<Target>, Problem> {
     let instance: Option<String> = fields.take("instance")?;
     let url: Option<String> = fields.take("url")?;
     let ssh: Option<String> = fields.take("ssh_connection")?;
-    if ssh.is_some() {
-        let hint = "Open a tunnel (`ssh -L 8188:127.0.0.1:18188 ...`) and give `url`: http://127.0.0.1:8188.";
-        return Err(Problem::new(501, "ssh_unavailable", "this version does not connect by `ssh_connection`", hint));
+    let comfyui_port: Option<u16> = fields.take("comfyui_port")?;
+    let given = [("instance", instance.is_some()), ("url", url.is_some()), ("ssh_connection", ssh.is_some())];
+    let given: Vec<String> = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("`{name}`")).collect();
+    if given.len() > 1 {
+        return Err(Problem::invalid("two_targets", format!("{} are given", given.join(" and ")), "Give one of them."));
+    }
+    if comfyui_port.is_some() && ssh.is_none() {
+        let hint = "Give `ssh_connection` with it; the port of a `url` stands in the address.";
+        return Err(Problem::invalid("field_alone", "`comfyui_port` is given without `ssh_connection`", hint));
+    }
+    if let Some(connection) = ssh {
+        let wish = SshWish { connection, comfyui_port, ..SshWish::default() };
+        understood(&wish, COMFYUI_PORT)?;
+        return Ok(Some(Target::Ssh(wish)));
     }
     match (instance, url) {
         (None, None) => Ok(None),
-        (None, Some(url)) => Ok(Some(Target::Url(url))),
+        // Both were refused above.
+        (_, Some(url)) => Ok(Some(Target::Url(url))),
         (Some(name), None) => {
             let id = name
                 .parse()
                 .map_err(|error| Problem::invalid("bad_instance", format!("field `instance`: {error}"), "Correct the name."))?;
             Ok(Some(Target::Instance(id)))
         }
-        (Some(_), Some(_)) => Err(Problem::invalid("two_targets", "both `instance` and `url` are given", "Give one of them.")),
     }
 }
 
@@ -293,7 +305,9 @@ mod tests {
             (r#"{"workflow": {}, "retry_of": "x"}"#, "bad_field"),
             (r#"{"workflow": {}, "instance": "A B"}"#, "bad_instance"),
             (r#"{"workflow": {}, "instance": "a", "url": "b"}"#, "two_targets"),
-            (r#"{"workflow": {}, "ssh_connection": "ssh x"}"#, "ssh_unavailable"),
+            (r#"{"workflow": {}, "ssh_connection": "ssh -A x"}"#, "ssh_option"),
+            (r#"{"workflow": {}, "comfyui_port": 8188}"#, "field_alone"),
+            (r#"{"workflow": {}, "ssh_connection": "ssh a@x", "url": "http://127.0.0.1:1"}"#, "two_targets"),
             ("nonsense", "not_json"),
         ];
         for (body, code) in rows {

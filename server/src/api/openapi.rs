@@ -70,6 +70,8 @@ use crate::problem::Problem;
         instances::edit,
         instances::remove,
         instances::test,
+        instances::trust,
+        instances::unlock,
         instances::stats,
         instances::object_info,
         workflows::list,

@@ -133,6 +133,8 @@ pub static ROUTES: &[Route] = &[
     put("/api/v1/instances/{name}", |verb| on(verb, instances::edit)),
     delete("/api/v1/instances/{name}", |verb| on(verb, instances::remove)),
     post("/api/v1/instances/{name}/test", |verb| on(verb, instances::test)),
+    post("/api/v1/instances/{name}/trust", |verb| on(verb, instances::trust)),
+    post("/api/v1/instances/{name}/unlock", |verb| on(verb, instances::unlock)),
     get("/api/v1/instances/{name}/stats", |verb| on(verb, instances::stats)),
     get("/api/v1/instances/{name}/object_info", |verb| on(verb, instances::object_info)),
     get("/api/v1/events", |verb| on(verb, feed::all)),

@@ -11,6 +11,7 @@ use super::routes::Ctx;
 use super::setup_shapes::{Changed, ResumeBody, StartBody, StopBody};
 use super::setup_view::SetupView;
 use super::steps;
+use crate::instances::{COMFYUI_PORT, SshWish};
 use crate::problem::Problem;
 use crate::setup::{ACTIONS, Action, StartSetup};
 
@@ -135,7 +136,7 @@ pub(super) fn fits<'a>(steps: impl IntoIterator<Item = &'a PlannedStep>) -> Resu
 
 /// Where the steps work: at most one is given.
 pub(super) fn target(fields: &mut Fields) -> Result<SetupTarget, Problem> {
-    let ssh_connection = fields.take::<String>("ssh_connection")?.map(|text| checked_ssh(&text)).transpose()?;
+    let ssh_connection = fields.take::<String>("ssh_connection")?;
     let instance = fields.take::<String>("instance")?;
     let url = fields.take::<String>("url")?;
     if [&ssh_connection, &instance, &url].into_iter().flatten().count() > 1 {
@@ -147,19 +148,14 @@ pub(super) fn target(fields: &mut Fields) -> Result<SetupTarget, Problem> {
             .map_err(|error| Problem::invalid("bad_instance", format!("field `instance`: {error}"), "Correct the name."))?;
     }
     url.as_deref().map(crate::instances::parse_url).transpose()?;
+    let ssh_connection = ssh_connection.map(|text| checked_ssh(&text)).transpose()?;
     Ok(SetupTarget { ssh_connection, instance, url })
 }
 
-/// An SSH command line: it is never given to a shell, but only one of plain words can be meant.
+/// A connection over SSH, kept as it was given.
 fn checked_ssh(text: &str) -> Result<String, Problem> {
-    let text = text.trim();
-    let plain = |c: char| c.is_ascii_graphic() && !"\"'`$;|&<>(){}\\*?!#".contains(c) || c == ' ';
-    if text.starts_with("ssh ") && text.len() <= MAX_TEXT && text.chars().all(plain) {
-        return Ok(text.to_owned());
-    }
-    let shown: String = text.chars().take(60).collect();
-    let message = format!("field `ssh_connection` cannot be `{shown}`");
-    Err(Problem::invalid("bad_ssh_connection", message, "Give a command line such as `ssh -p 40738 root@198.51.100.7`."))
+    crate::instances::understood(&SshWish { connection: text.to_owned(), ..SshWish::default() }, COMFYUI_PORT)?;
+    Ok(text.trim().to_owned())
 }
 
 fn step((number, mut fields): (usize, Fields)) -> Result<PlannedStep, Problem> {
@@ -231,8 +227,8 @@ mod tests {
             (r#"{"steps": [{"action": "wait", "seconds": 1, "enabled": false}]}"#, "nothing_enabled", "steps"),
             (r#"{"steps": [{"action": "test_ssh"}], "step_delay": -1}"#, "bad_field", "step_delay"),
             (r#"{"steps": [{"action": "test_ssh"}], "workflow_id": "../x"}"#, "bad_field", "workflow_id"),
-            (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "rm -rf /"}"#, "bad_ssh_connection", "rm -rf"),
-            (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "ssh x; y"}"#, "bad_ssh_connection", "ssh x"),
+            (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "rm -rf /"}"#, "ssh_option", "-r"),
+            (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "ssh x; y"}"#, "ssh_character", ";"),
             (r#"{"steps": [{"action": "test_ssh"}], "ssh_connection": "ssh x", "instance": "a"}"#, "two_targets", "instance"),
             (r#"{"steps": [{"action": "test_ssh"}], "instance": "A B"}"#, "bad_instance", "instance"),
             (r#"{"steps": [{"action": "test_ssh"}], "url": "http://me:hunter2@127.0.0.1:8188"}"#, "address_userinfo", "url"),

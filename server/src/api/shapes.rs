@@ -46,8 +46,10 @@ pub(super) struct ExecuteBody {
     pub(super) instance: Option<InstanceId>,
     /// The address of a ComfyUI: loopback or an allowed host.
     pub(super) url: Option<String>,
-    /// An `ssh` command line.
+    /// How the machine of a ComfyUI is reached over SSH: `ssh -p 40738 root@198.51.100.7`.
     pub(super) ssh_connection: Option<String>,
+    /// ComfyUI's port on that machine.
+    pub(super) comfyui_port: Option<u16>,
     /// Values to set: `NODE.INPUT` (id, title or class) to a value.
     pub(super) inputs: Option<Map<String, Value>>,
     /// Pictures on the server, below an input root: for the loading nodes in order of their ids, or by node id or title.
@@ -78,8 +80,10 @@ pub(super) struct ExecuteForm {
     pub(super) instance: Option<String>,
     /// The address of a ComfyUI.
     pub(super) url: Option<String>,
-    /// An `ssh` command line.
+    /// How the machine of a ComfyUI is reached over SSH: `ssh -p 40738 root@198.51.100.7`.
     pub(super) ssh_connection: Option<String>,
+    /// ComfyUI's port on that machine.
+    pub(super) comfyui_port: Option<u16>,
     /// Values to set, as a JSON object.
     pub(super) inputs: Option<String>,
     /// Files for the loading nodes, in order of their ids.
@@ -119,8 +123,10 @@ pub(super) struct BatchBody {
     pub(super) instance: Option<InstanceId>,
     /// The address of a ComfyUI: loopback or an allowed host.
     pub(super) url: Option<String>,
-    /// An `ssh` command line.
+    /// How the machine of a ComfyUI is reached over SSH: `ssh -p 40738 root@198.51.100.7`.
     pub(super) ssh_connection: Option<String>,
+    /// ComfyUI's port on that machine.
+    pub(super) comfyui_port: Option<u16>,
     /// Values to set in all runs: `NODE.INPUT` (id, title or class) to a value.
     pub(super) inputs: Option<Map<String, Value>>,
     /// Pictures on the server, below an input root: for the loading nodes in order of their ids, or by node id or title.

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use again::{Again, Completions, Man, Remove};
-pub(crate) use instances::{AddInstance, EditInstance, InstanceAction, Instances, ListInstances, RemoveInstance, TestInstance};
+pub(crate) use instances::{
+    AddInstance, EditInstance, InstanceAction, Instances, ListInstances, OverSsh, RemoveInstance, TestInstance, TrustInstance,
+    UnlockInstance,
+};
 pub(crate) use listing::Runs;
 
 mod again;
@@ -203,6 +206,15 @@ pub(crate) struct Run {
     /// An instance that comfyd knows
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+    /// The machine of a ComfyUI that is reached over SSH, as rental sites print it: "ssh -p 40738 root@198.51.100.7"
+    #[arg(long, value_name = "CONNECTION", conflicts_with_all = ["instance", "url"])]
+    pub(crate) ssh: Option<String>,
+    /// ComfyUI's port on that machine [default: 18188, or comfyui_workflow.default_port]
+    #[arg(long, value_name = "PORT", requires = "ssh")]
+    pub(crate) comfyui_port: Option<u16>,
+    /// Accept exactly this host key of that machine without asking: SHA256:...
+    #[arg(long, value_name = "FINGERPRINT", requires = "ssh")]
+    pub(crate) trust: Option<String>,
     /// Set an input of a node (by id or title) before it runs; repeatable
     #[arg(long = "set", value_name = "NODE.INPUT=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,

@@ -4,14 +4,15 @@ use comfyd_engine::InstanceId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::args::{AddInstance, EditInstance, InstanceAction, Instances, ListInstances, RemoveInstance, TestInstance};
+use super::args::{AddInstance, EditInstance, InstanceAction, Instances, ListInstances, OverSsh, RemoveInstance, TestInstance};
 use super::client::Body;
 use super::error::{CliError, Exit};
 use super::handle::Door;
 use super::out::{Form, Out, Style};
 use super::text::{clean, columns, fit};
+use super::trust;
 
-const PATH: &str = "/api/v1/instances";
+pub(super) const PATH: &str = "/api/v1/instances";
 
 #[derive(Deserialize)]
 struct Listed {
@@ -68,6 +69,8 @@ pub(crate) async fn instances(args: &Instances, out: Out) -> Result<Exit, CliErr
         Some(InstanceAction::Add(args)) => add(args, out).await,
         Some(InstanceAction::Test(args)) => test(args, out).await,
         Some(InstanceAction::Edit(args)) => edit(args, out).await,
+        Some(InstanceAction::Trust(args)) => trust::trust(args, out).await,
+        Some(InstanceAction::Unlock(args)) => trust::unlock(args, out).await,
         Some(InstanceAction::Rm(args)) => remove(args, out).await,
     }
 }
@@ -93,7 +96,13 @@ async fn list(args: &ListInstances, out: Out) -> Result<Exit, CliError> {
 
 async fn add(args: &AddInstance, out: Out) -> Result<Exit, CliError> {
     // A name that cannot be one is told by the server, with what is right.
-    let mut body = json!({ "name": args.name, "url": args.url, "default": args.default });
+    let mut body = json!({ "name": args.name, "default": args.default });
+    if let Some(url) = &args.url {
+        body["url"] = json!(url);
+    }
+    for (name, value) in over_ssh(&args.ssh) {
+        body[name] = value;
+    }
     if let Some(label) = &args.label {
         body["label"] = json!(label);
     }
@@ -109,6 +118,7 @@ async fn edit(args: &EditInstance, out: Out) -> Result<Exit, CliError> {
     if let Some(url) = &args.url {
         change.insert("url".to_owned(), json!(url));
     }
+    change.extend(over_ssh(&args.ssh).into_iter().map(|(name, value)| (name.to_owned(), value)));
     if let Some(label) = &args.label {
         change.insert("label".to_owned(), json!(label));
     }
@@ -135,7 +145,14 @@ async fn remove(args: &RemoveInstance, out: Out) -> Result<Exit, CliError> {
 }
 
 async fn test(args: &TestInstance, out: Out) -> Result<Exit, CliError> {
-    let (path, body) = if args.target.contains("://") {
+    let ssh = args.target.starts_with("ssh://") || args.target.contains([' ', '@']);
+    let (path, body) = if ssh {
+        let mut body = json!({ "ssh_connection": args.target });
+        if let Some(port) = args.comfyui_port {
+            body["comfyui_port"] = json!(port);
+        }
+        (format!("{PATH}/test"), body)
+    } else if args.target.contains("://") {
         (format!("{PATH}/test"), json!({ "url": args.target }))
     } else {
         (format!("{}/test", path_of(&args.target)?), json!({}))
@@ -177,6 +194,13 @@ fn verdict(report: &ReportDoc, out: Out) -> Result<(), CliError> {
         (false, true) => out.line(format!("A ComfyUI answers at {url}, but something is wrong with it.")),
         (false, false) => out.line(format!("No ComfyUI is reached at {url}.")),
     }
+}
+
+/// How it is reached over SSH, as fields of a request.
+fn over_ssh(args: &OverSsh) -> Vec<(&'static str, Value)> {
+    let texts = [("ssh_connection", &args.ssh), ("identity", &args.identity), ("output_dir", &args.output_dir)];
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, json!(text.as_ref()?))));
+    texts.chain(args.comfyui_port.map(|port| ("comfyui_port", json!(port)))).collect()
 }
 
 fn told(answer: Value, done: &str, out: Out) -> Result<Exit, CliError> {
@@ -221,12 +245,12 @@ fn read(instance: Value) -> Result<InstanceDoc, CliError> {
     serde_json::from_value(instance).map_err(|error| strange(&error))
 }
 
-fn strange(error: &serde_json::Error) -> CliError {
+pub(super) fn strange(error: &serde_json::Error) -> CliError {
     CliError::failed("strange_answer", format!("an answer cannot be read: {error}"), "Is it a comfyd, and of this version?")
 }
 
 /// The path of an instance in the API; `name` may be anything that was typed.
-fn path_of(name: &str) -> Result<String, CliError> {
+pub(super) fn path_of(name: &str) -> Result<String, CliError> {
     match name.parse::<InstanceId>() {
         Ok(id) => Ok(format!("{PATH}/{id}")),
         Err(error) => {

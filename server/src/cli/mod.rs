@@ -34,6 +34,7 @@ mod submit;
 mod templates;
 mod text;
 mod time;
+mod trust;
 mod wire;
 
 pub use entry::main;

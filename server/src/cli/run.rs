@@ -14,7 +14,7 @@ use super::out::{Form, Out};
 use super::signals::Signals;
 use super::submit::{self, Created};
 use super::wire::RunDoc;
-use super::{access, names, outputs, runs};
+use super::{access, names, outputs, runs, trust};
 
 /// How often the picture moves without news, so that estimates count down.
 const TICK: Duration = Duration::from_millis(250);
@@ -67,6 +67,12 @@ pub(crate) async fn run(args: &args::Run, out: Out) -> Result<Exit, CliError> {
         }
     };
     let patience = Duration::from_secs(args.patience.seconds);
+    if args.ssh.is_some()
+        && let Err(error) = trust::prepare(&door, &created.run_id, args.trust.as_deref(), out).await
+    {
+        door.close(out).await;
+        return Err(error);
+    }
     if args.detach {
         return detach(door, &created, patience, out).await;
     }

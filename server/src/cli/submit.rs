@@ -55,6 +55,7 @@ pub(crate) struct Wish {
     output_dir: Option<PathBuf>,
     instance: Option<String>,
     url: Option<String>,
+    ssh: Option<(String, Option<u16>)>,
     name: Option<String>,
 }
 
@@ -65,7 +66,7 @@ impl Wish {
     }
 
     fn of(what: What) -> Self {
-        Self { what, images: vec![], inputs: Map::new(), output_dir: None, instance: None, url: None, name: None }
+        Self { what, images: vec![], inputs: Map::new(), output_dir: None, instance: None, url: None, ssh: None, name: None }
     }
 
     /// The same under this name.
@@ -108,6 +109,7 @@ impl Wish {
             output_dir,
             instance: args.instance.clone(),
             url: args.url.clone(),
+            ssh: args.ssh.clone().map(|ssh| (ssh, args.comfyui_port)),
             name: args.name.clone().or(named),
             ..Self::of(what)
         };
@@ -131,8 +133,12 @@ impl Wish {
             put("template", Some(name));
         }
         put("url", self.url.as_ref());
+        put("ssh_connection", self.ssh.as_ref().map(|(connection, _)| connection));
         put("instance", self.instance.as_ref());
         put("workflow_name", self.name.as_ref());
+        if let Some((_, Some(port))) = &self.ssh {
+            fields.insert("comfyui_port".to_owned(), json!(port));
+        }
         if let Some(dir) = &self.output_dir {
             let dir = dir.to_str().ok_or_else(|| {
                 CliError::usage(

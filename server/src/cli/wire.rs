@@ -148,7 +148,9 @@ impl RunDoc {
 
     /// Whether it waits for an instance that does not answer, and was never seen there.
     pub(crate) fn waits_for_instance(&self) -> bool {
-        let unreachable = self.attention.as_ref().is_some_and(|attention| attention.kind == "unreachable");
+        // Whatever closes the way to it; other kinds begin after it was reached.
+        let of_the_way = ["unreachable", "host_key_unknown", "host_key_changed", "host_key_refused", "auth_failed", "key_locked"];
+        let unreachable = self.attention.as_ref().is_some_and(|attention| of_the_way.contains(&attention.kind.as_str()));
         unreachable && matches!(self.phase.as_str(), "waiting" | "staging" | "submitting")
     }
 

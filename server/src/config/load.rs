@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use comfyd_adapters::ssh::Destination;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
@@ -13,12 +14,12 @@ use super::complaint::{Complaint, ConfigError};
 use super::keys::{Change, KEYS, Key, SECTIONS};
 use super::model::{Config, InstanceSetting};
 use super::tree::{Placed, Tree};
-use crate::instances::check_entries;
+use crate::instances::{SshWish, check_entries};
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 1 << 20;
 /// The keys of an instance.
-const OF_INSTANCE: [&str; 3] = ["url", "label", "default"];
+const OF_INSTANCE: [&str; 8] = ["url", "ssh", "comfyui_port", "identity", "password_file", "output_dir", "label", "default"];
 
 /// Where a value was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,7 +230,8 @@ impl Reading {
             let hint = "Write `url: http://HOST:PORT` below it, indented.";
             return self.complain(at.line(entry), &path, "an instance has an address", hint);
         };
-        let mut setting = InstanceSetting { name: id, url: String::new(), label: None, default: false };
+        let mut setting = InstanceSetting { name: id, url: String::new(), ssh: None, label: None, default: false };
+        let mut ssh = SshWish::default();
         let before = self.complaints.len();
         for (key, value) in fields {
             let path = format!("{path}.{}", key.value);
@@ -237,6 +239,20 @@ impl Reading {
             match (key.value.as_str(), &plain) {
                 ("url", Value::String(url)) if check::comfy_url(url) => setting.url.clone_from(url),
                 ("url", _) => self.not_allowed(at.line(value), &path, &plain, "http://HOST:PORT, or a host alone"),
+                ("ssh", Value::String(text)) => match Destination::parse(text, Some("me")) {
+                    Ok(_) => ssh.connection.clone_from(text),
+                    Err(error) => self.complain(at.line(value), &path, format!("failed to {error}"), error.hint()),
+                },
+                ("comfyui_port", Value::Number(port)) if port.as_u64().is_some_and(|port| (1..=65_535).contains(&port)) => {
+                    ssh.comfyui_port = port.as_u64().and_then(|port| u16::try_from(port).ok());
+                }
+                ("identity", Value::String(file)) if !file.is_empty() => ssh.identity = Some(file.clone()),
+                ("password_file", Value::String(file)) if !file.is_empty() => ssh.password_file = Some(file.clone()),
+                ("output_dir", Value::String(dir)) if dir.starts_with('/') => ssh.output_dir = Some(dir.clone()),
+                ("ssh", _) => self.not_allowed(at.line(value), &path, &plain, "ssh -p PORT USER@HOST"),
+                ("comfyui_port", _) => self.not_allowed(at.line(value), &path, &plain, "a number from 1 to 65535"),
+                ("identity" | "password_file", _) => self.not_allowed(at.line(value), &path, &plain, "the path of a file"),
+                ("output_dir", _) => self.not_allowed(at.line(value), &path, &plain, "the whole path of a folder on the machine"),
                 ("label", Value::String(label)) if (1..=200).contains(&label.len()) => setting.label = Some(label.clone()),
                 ("label", _) => self.not_allowed(at.line(value), &path, &plain, "a text of 1 to 200 bytes"),
                 ("default", Value::Bool(default)) => setting.default = *default,
@@ -244,9 +260,19 @@ impl Reading {
                 _ => self.unknown(&path, at.line(key), OF_INSTANCE.into_iter()), // Every known key stands above.
             }
         }
-        if setting.url.is_empty() && self.complaints.len() == before {
-            self.complain(at.line(name), &path, "`url` is missing", "Write `url: http://HOST:PORT` below it.");
+        let over_ssh = !ssh.connection.is_empty();
+        if self.complaints.len() == before {
+            let hint = "Write `url: http://HOST:PORT` or `ssh: ssh -p PORT USER@HOST` below it.";
+            match (setting.url.is_empty(), over_ssh) {
+                (true, false) => self.complain(at.line(name), &path, "`url` is missing, and so is `ssh`", hint),
+                (false, true) => self.complain(at.line(name), &path, "`url` and `ssh` are given", "Keep one of them."),
+                (false, false) if ssh != SshWish::default() => {
+                    self.complain(at.line(name), &path, "it has keys of SSH and no `ssh`", hint);
+                }
+                (true, true) | (false, false) => {}
+            }
         }
+        setting.ssh = over_ssh.then_some(ssh);
         self.loaded.origins.insert(path, at.line(name));
         self.loaded.config.instances.push(setting);
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use comfyd_engine::InstanceId;
 
+use crate::instances::SshWish;
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -142,8 +144,10 @@ impl Default for ServerSettings {
 pub struct InstanceSetting {
     /// Its name.
     pub name: InstanceId,
-    /// Its address.
+    /// Its address; empty where it is reached over SSH.
     pub url: String,
+    /// How it is reached over SSH.
+    pub ssh: Option<SshWish>,
     /// The name shown to people.
     pub label: Option<String>,
     /// Whether runs that name no instance go there.

@@ -9,7 +9,7 @@ use comfyd_engine::Limits;
 use super::model::{Config, InstanceSetting};
 use crate::api::Bounds;
 use crate::app::RetentionRules;
-use crate::instances::InstanceEntry;
+use crate::instances::{COMFYUI_PORT, InstanceEntry, Place, SshWish};
 use crate::server::ServeOptions;
 
 impl Config {
@@ -31,6 +31,8 @@ impl Config {
             tuning: self.tuning(),
             min_free: self.storage.min_free_mib << 20,
             bounds: self.bounds(),
+            comfyui_port: self.usual_port(),
+            surroundings: None,
             instances: Some(self.entries()),
             temp_dir: self.comfyui_workflow.temp_dir.clone(),
             state_cleanup_delay: Duration::from_millis(self.comfyui_workflow.state_cleanup_delay_ms),
@@ -53,11 +55,22 @@ impl Config {
     pub fn entries(&self) -> Vec<InstanceEntry> {
         let entry = |setting: &InstanceSetting| InstanceEntry {
             name: setting.name.clone(),
-            url: self.full_url(&setting.url),
+            place: match &setting.ssh {
+                Some(ssh) => {
+                    Place::Ssh(SshWish { comfyui_port: Some(ssh.comfyui_port.unwrap_or(self.usual_port())), ..ssh.clone() })
+                }
+                None => Place::Url(self.full_url(&setting.url)),
+            },
             label: setting.label.clone(),
             default: setting.default,
         };
         self.instances.iter().map(entry).collect()
+    }
+
+    /// `ComfyUI`'s port where none is told.
+    fn usual_port(&self) -> u16 {
+        // The key takes no larger number.
+        u16::try_from(self.comfyui_workflow.default_port).unwrap_or(COMFYUI_PORT)
     }
 
     /// Where a run goes that names no instance.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::keys::{Change, KEYS, SECTIONS};
 use super::load::Loaded;
 use super::model::Config;
+use crate::instances::SshWish;
 
 /// A file with every key, its meaning and its default; this is `docs/comfyd.example.yaml`.
 pub fn example() -> String {
@@ -23,7 +24,7 @@ pub fn example() -> String {
         if section == "instances" {
             text.push_str(
                 "# A name, and below it `url`, `label` (shown to people) and `default: true` for the one that runs go to which name none:\n\
-                 #   gpu-a:\n#     url: http://10.0.0.5:8188\n#     label: The big one\n#     default: true\ninstances: {}\n",
+                 #   gpu-a:\n#     url: http://10.0.0.5:8188\n#     label: The big one\n#     default: true\n#   rental:\n#     ssh: ssh -p 40738 root@198.51.100.7\n#     comfyui_port: 18188\ninstances: {}\n",
             );
             continue;
         }
@@ -61,6 +62,19 @@ pub fn effective(loaded: &Loaded) -> String {
     text
 }
 
+fn over_ssh(text: &mut String, ssh: &SshWish) {
+    line(text, format_args!("    ssh: {}", yaml(&ssh.connection.as_str().into())));
+    if let Some(port) = ssh.comfyui_port {
+        line(text, format_args!("    comfyui_port: {port}"));
+    }
+    let paths = [("identity", &ssh.identity), ("password_file", &ssh.password_file), ("output_dir", &ssh.output_dir)];
+    for (name, path) in paths {
+        if let Some(path) = path {
+            line(text, format_args!("    {name}: {}", yaml(&path.as_str().into())));
+        }
+    }
+}
+
 fn instances(text: &mut String, loaded: &Loaded) {
     if loaded.config.instances.is_empty() {
         return line(text, format_args!("instances: {{}} # default"));
@@ -69,7 +83,10 @@ fn instances(text: &mut String, loaded: &Loaded) {
     for instance in &loaded.config.instances {
         let origin = loaded.origin(&format!("instances.{}", instance.name));
         line(text, format_args!("  {}: # {origin}", yaml(&instance.name.as_str().into())));
-        line(text, format_args!("    url: {}", yaml(&instance.url.as_str().into())));
+        match &instance.ssh {
+            None => line(text, format_args!("    url: {}", yaml(&instance.url.as_str().into()))),
+            Some(ssh) => over_ssh(text, ssh),
+        }
         if let Some(label) = &instance.label {
             line(text, format_args!("    label: {}", yaml(&label.as_str().into())));
         }

@@ -13,7 +13,7 @@ impl Core {
     pub(super) fn unwritable(&self, input: &Input) -> Option<String> {
         let (instance, default) = match input {
             Input::SetInstance { instance, setup, .. } => (instance, setup.default),
-            Input::RemoveInstance { instance, .. } => (instance, false),
+            Input::RemoveInstance { instance, .. } | Input::TrustHostKey { instance, .. } => (instance, false),
             // A run gives it another address.
             Input::AddInstance { instance, url, .. } => {
                 let moves = self.engine.usable(instance).is_some_and(|known| known.url() != url);

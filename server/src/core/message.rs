@@ -130,6 +130,7 @@ pub(super) fn run_of(input: &Input) -> Option<RunId> {
         Input::AddInstance { .. }
         | Input::SetInstance { .. }
         | Input::RemoveInstance { .. }
+        | Input::TrustHostKey { .. }
         | Input::CaughtUp(_)
         | Input::Observed(..)
         | Input::Outcome(..)

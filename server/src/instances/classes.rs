@@ -124,7 +124,7 @@ impl Instances {
     async fn fetch(&self, known: &Known, class: Option<&str>) -> Result<Classes, Problem> {
         let id = known.instance.id();
         let _place = self.place().await;
-        let http = comfyd_adapters::comfy::http::Client::new(self.way(id, known.instance.url())?);
+        let http = comfyd_adapters::comfy::http::Client::new(self.way(id, &known.instance.setup().connection)?);
         let text = http.classes(class).await.map_err(|error| does_not_answer(id, &error))?;
         // Reading and hashing megabytes must not hold up others.
         let read = self.offload.run(move || read(&text)).await;

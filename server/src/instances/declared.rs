@@ -10,7 +10,8 @@ use comfyd_engine::{Connection, Expect, Input, InstanceId, InstanceSetup, Instan
 use tokio::sync::broadcast;
 
 use super::address::parse_url;
-use super::service::Instances;
+use super::service::{Instances, Place};
+use super::ssh::{COMFYUI_PORT, understood};
 use crate::core::AskError;
 use crate::live::Change;
 use crate::problem::Problem;
@@ -27,8 +28,8 @@ const MAX_LABEL: usize = 200;
 pub struct InstanceEntry {
     /// Its name.
     pub name: InstanceId,
-    /// Its address: `http://HOST:PORT`. Any host, as whoever writes the file may decide that.
-    pub url: String,
+    /// How it is reached. Any host, as whoever writes the file may decide that.
+    pub place: Place,
     /// What people call it.
     pub label: Option<String>,
     /// Whether runs that name no instance go there.
@@ -43,11 +44,11 @@ pub fn check_entries(entries: &[InstanceEntry]) -> Vec<Problem> {
         let at = |problem: Problem| Problem { message: format!("instances.{}: {}", entry.name, problem.message), ..problem };
         wrong.extend(check_name(&entry.name).err().map(at));
         wrong.extend(check_label(entry.label.as_deref()).err().map(at));
-        match parse_url(&entry.url) {
+        match place_of(&entry.place) {
             Err(problem) => wrong.push(at(problem)),
-            Ok(address) => {
-                if !urls.insert(address.to_string()) {
-                    let message = format!("url: another instance has {address} too");
+            Ok(connection) => {
+                if !urls.insert(connection.url().to_owned()) {
+                    let message = format!("url: another instance has {} too", connection.url());
                     wrong.push(at(Problem::invalid("address_taken", message, "Give each instance an address of its own.")));
                 }
             }
@@ -66,6 +67,14 @@ pub fn check_entries(entries: &[InstanceEntry]) -> Vec<Problem> {
         wrong.push(Problem::invalid("two_defaults", message, "Keep `default: true` at one of them."));
     }
     wrong
+}
+
+/// What a place of the file means.
+fn place_of(place: &Place) -> Result<Connection, Problem> {
+    match place {
+        Place::Url(url) => parse_url(url).map(|address| Connection::Url(address.to_string())),
+        Place::Ssh(wish) => understood(wish, COMFYUI_PORT).map(|(ssh, _)| Connection::Ssh(ssh)),
+    }
 }
 
 pub(super) fn check_name(name: &InstanceId) -> Result<(), Problem> {
@@ -142,19 +151,15 @@ impl Instances {
         let (defaults, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.default);
         for entry in others.into_iter().chain(defaults) {
             let checked = check_name(&entry.name).and_then(|()| check_label(entry.label.as_deref()));
-            let address = match checked.and_then(|()| parse_url(&entry.url)) {
-                Ok(address) => address,
+            let connection = match checked.and_then(|()| place_of(&entry.place)) {
+                Ok(connection) => connection,
                 Err(problem) => {
                     tracing::error!(instance = %entry.name, %problem, "instance.entry_refused");
                     continue;
                 }
             };
-            let setup = InstanceSetup {
-                connection: Connection::Url(address.to_string()),
-                label: entry.label.clone(),
-                source: InstanceSource::Config,
-                default: entry.default,
-            };
+            let setup =
+                InstanceSetup { connection, label: entry.label.clone(), source: InstanceSource::Config, default: entry.default };
             let client = self.draw_client();
             let input = Input::SetInstance { instance: entry.name.clone(), client, setup, expect: Expect::Any };
             owed |= self.say(&entry.name, input).await;
@@ -188,7 +193,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, url: &str) -> InstanceEntry {
-        InstanceEntry { name: name.parse().expect("a good name"), url: url.to_owned(), label: None, default: false }
+        InstanceEntry { name: name.parse().expect("a good name"), place: Place::Url(url.to_owned()), label: None, default: false }
     }
 
     #[test]

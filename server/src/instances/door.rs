@@ -1,8 +1,9 @@
 //! What every door can do with instances.
 
+use comfyd_adapters::ssh::Secret;
 use comfyd_engine::InstanceId;
 
-use super::{Classes, InstanceEntry, InstanceView, NewInstance, SetInstance, StatsView, TestReport};
+use super::{Classes, InstanceEntry, InstanceView, NewInstance, Place, SetInstance, StatsView, TestReport};
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -52,12 +53,33 @@ impl App {
         self.instances.test(name).await
     }
 
-    /// Goes the way to an address step by step.
+    /// Goes the way to an address step by step, or over SSH.
     ///
     /// # Errors
     /// If the address is not allowed; that nobody answers there is no error.
-    pub async fn test_url(&self, url: &str) -> Result<TestReport, Problem> {
-        self.instances.test_url(url).await
+    pub async fn test_place(&self, place: &Place) -> Result<TestReport, Problem> {
+        self.instances.test_place(place).await
+    }
+
+    /// Accepts the host key of this fingerprint, which a machine on the way to an instance must present; `replace` also where it had another one.
+    ///
+    /// # Errors
+    /// If there is no such instance, the machine presents another key, or it changed and is not to be replaced.
+    pub async fn trust_instance(&self, name: &str, fingerprint: &str, replace: bool) -> Result<InstanceView, Problem> {
+        self.instances.trust(name, fingerprint, replace).await
+    }
+
+    /// Keeps a secret that somebody typed for an instance until the server ends, in memory only.
+    ///
+    /// # Errors
+    /// If there is no such instance over SSH.
+    pub fn unlock_instance(
+        &self,
+        name: &str,
+        passphrase: Option<Secret>,
+        password: Option<Secret>,
+    ) -> Result<InstanceView, Problem> {
+        self.instances.unlock(name, passphrase, password)
     }
 
     /// What an instance tells of itself now.

@@ -9,15 +9,16 @@ use comfyd_adapters::comfy::http::{Client, HttpError};
 use comfyd_adapters::comfy::stats::SystemStats;
 use comfyd_adapters::comfy::survey::{self, Features, Step, Survey};
 use comfyd_adapters::transport::Transport;
-use comfyd_engine::InstanceId;
+use comfyd_engine::{Connection, InstanceId};
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
-use super::address::check_url;
+use super::address::parse_url;
 use super::board::Seen;
-use super::service::Instances;
+use super::service::{Instances, Place};
+use super::ssh::instance_of;
 use super::view::{DeviceView, FeaturesView};
 use crate::problem::Problem;
 
@@ -46,8 +47,21 @@ pub struct TestReport {
     pub queue: Option<u32>,
     /// What it can be asked.
     pub features: FeaturesView,
-    /// The steps: `resolve connect http version websocket queue gpu`.
+    /// The host key that the machine presents and that nobody has accepted.
+    pub host_key: Option<HostKeyView>,
+    /// The steps: `resolve connect http version websocket queue gpu`; over SSH `resolve connect host_key auth forward http version websocket queue gpu disk`.
     pub steps: Vec<StepView>,
+}
+
+/// A host key of a machine on the way to an instance.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HostKeyView {
+    /// The machine: its host, or `[host]:port`.
+    pub machine: String,
+    /// The algorithm of the key.
+    pub algorithm: String,
+    /// Its fingerprint: `SHA256:` and 43 characters.
+    pub fingerprint: String,
 }
 
 /// One step of the way to an instance.
@@ -134,22 +148,35 @@ impl Instances {
         let known = self.known(name)?;
         let id = known.instance.id().clone();
         let url = known.instance.url().to_owned();
-        let survey = self.walk(&id, &url).await?;
+        // Who tests has looked, so that what was refused before is tried again.
+        self.try_again(&id);
+        let survey = self.walk(&id, &known.instance.setup().connection).await?;
+        self.linked.poke(&id);
         self.note(&id, &url, survey.stats.as_ref(), survey.queue, survey.features);
         Ok(report(Some(id), url, survey))
     }
 
-    /// Goes the way to an address.
-    pub(crate) async fn test_url(&self, url: &str) -> Result<TestReport, Problem> {
-        let address = check_url(url, self.rules.get().url_hosts.as_deref())?;
-        let survey = self.walk(&address.instance_id(), &address.to_string()).await?;
-        Ok(report(None, address.to_string(), survey))
+    /// Goes the way to a place that may be no instance.
+    pub(crate) async fn test_place(&self, place: &Place) -> Result<TestReport, Problem> {
+        let connection = self.connection(place)?;
+        let id = match &connection {
+            Connection::Url(url) => parse_url(url)?.instance_id(),
+            Connection::Ssh(ssh) => {
+                let id = instance_of(ssh)?;
+                if let Some(way) = self.roads.over_ssh(&id, ssh) {
+                    way.try_again();
+                }
+                id
+            }
+        };
+        let survey = self.walk(&id, &connection).await?;
+        Ok(report(None, connection.url().to_owned(), survey))
     }
 
-    async fn walk(&self, id: &InstanceId, url: &str) -> Result<Survey, Problem> {
+    async fn walk(&self, id: &InstanceId, connection: &Connection) -> Result<Survey, Problem> {
         let _place = self.place().await;
         // A name of its own: a server forgets the socket of a name when another comes under it.
-        Ok(survey::walk(self.way(id, url)?, &self.draw_client()).await)
+        Ok(survey::walk(self.way(id, connection)?, &self.draw_client()).await)
     }
 
     /// Asks an instance what it tells of itself.
@@ -157,7 +184,7 @@ impl Instances {
         let known = self.known(name)?;
         let (id, url) = (known.instance.id().clone(), known.instance.url().to_owned());
         let _place = self.place().await;
-        let http = Client::new(self.way(&id, &url)?);
+        let http = Client::new(self.way(&id, &known.instance.setup().connection)?);
         let told = match timeout(STATS_LIMIT, ask(&http)).await {
             Ok(Ok(told)) => told,
             Ok(Err(error)) => return Err(does_not_answer(&id, &error)),
@@ -192,9 +219,9 @@ impl Instances {
         self.looks.acquire().await.expect("the semaphore is never closed")
     }
 
-    pub(super) fn way(&self, id: &InstanceId, url: &str) -> Result<Arc<dyn Transport>, Problem> {
-        let message = || format!("instance {id} has no usable address: {url}");
-        (self.connector)(id, url).ok_or_else(|| Problem::new(409, "bad_address", message(), "Give it another address."))
+    pub(super) fn way(&self, id: &InstanceId, connection: &Connection) -> Result<Arc<dyn Transport>, Problem> {
+        let message = || format!("instance {id} has no usable address: {}", connection.url());
+        (self.connector)(id, connection).ok_or_else(|| Problem::new(409, "bad_address", message(), "Give it another address."))
     }
 
     fn note(&self, id: &InstanceId, url: &str, stats: Option<&SystemStats>, queue: Option<u32>, features: Features) {
@@ -232,6 +259,11 @@ fn report(name: Option<InstanceId>, url: String, survey: Survey) -> TestReport {
         devices: stats.devices.into_iter().map(DeviceView::from).collect(),
         queue: survey.queue,
         features: survey.features.into(),
+        host_key: survey.presented.map(|it| HostKeyView {
+            machine: it.machine,
+            algorithm: it.key.algorithm().to_owned(),
+            fingerprint: it.key.fingerprint().to_owned(),
+        }),
         steps: survey.steps.into_iter().map(StepView::from).collect(),
     }
 }

@@ -13,21 +13,33 @@ use super::board::{Board, Known};
 use super::classes::Shelf;
 use super::declared::{Declared, check_label, check_name};
 use super::look::LOOKS;
+use super::roads::Roads;
+use super::ssh::{SshWish, understood};
 use super::view::{InstanceView, Load};
 use crate::core::CoreHandle;
 use crate::dispatch::Connector;
 use crate::intake::Rules;
+use crate::known::KnownInstances;
 use crate::live::Live;
 use crate::offload::Offload;
 use crate::problem::Problem;
+
+/// How an instance is reached, as somebody writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By its address: loopback or an allowed host.
+    Url(String),
+    /// Over SSH.
+    Ssh(SshWish),
+}
 
 /// An instance to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewInstance {
     /// Its name.
     pub name: InstanceId,
-    /// Its address: loopback or an allowed host.
-    pub url: String,
+    /// How it is reached.
+    pub place: Place,
     /// What people call it.
     pub label: Option<String>,
     /// Whether runs that name no instance go there.
@@ -37,8 +49,8 @@ pub struct NewInstance {
 /// What to change of an instance; what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetInstance {
-    /// Its address: loopback or an allowed host.
-    pub url: Option<String>,
+    /// How it is reached.
+    pub place: Option<Place>,
     /// What people call it; empty for nothing.
     pub label: Option<String>,
     /// Whether runs that name no instance go there.
@@ -50,7 +62,8 @@ pub(crate) struct InstancesParts {
     pub(crate) core: CoreHandle,
     pub(crate) board: Arc<Board>,
     pub(crate) live: Arc<Live>,
-    pub(crate) connector: Connector,
+    pub(crate) roads: Arc<Roads>,
+    pub(crate) linked: Arc<KnownInstances>,
     pub(crate) rules: Hot<Rules>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -63,6 +76,8 @@ pub(crate) struct Instances {
     pub(super) board: Arc<Board>,
     pub(super) live: Arc<Live>,
     pub(super) connector: Connector,
+    pub(super) roads: Arc<Roads>,
+    pub(super) linked: Arc<KnownInstances>,
     pub(super) rules: Hot<Rules>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: Arc<dyn Rng>,
@@ -77,12 +92,14 @@ pub(crate) struct Instances {
 
 impl Instances {
     pub(crate) fn new(parts: InstancesParts) -> Self {
-        let InstancesParts { core, board, live, connector, rules, clock, rng, offload } = parts;
+        let InstancesParts { core, board, live, roads, linked, rules, clock, rng, offload } = parts;
         Self {
             core,
             board,
             live,
-            connector,
+            connector: roads.connector(),
+            roads,
+            linked,
             rules,
             clock,
             rng,
@@ -126,9 +143,8 @@ impl Instances {
     /// Adds one.
     pub(crate) async fn add(&self, new: NewInstance) -> Result<InstanceView, Problem> {
         check_name(&new.name)?;
-        let url = check_url(&new.url, self.rules.get().url_hosts.as_deref())?.to_string();
         let setup = InstanceSetup {
-            connection: Connection::Url(url),
+            connection: self.connection(&new.place)?,
             label: checked(new.label)?,
             source: InstanceSource::Api,
             default: new.default,
@@ -141,8 +157,8 @@ impl Instances {
         let _turn = self.edits.lock().await;
         let known = self.known(name)?;
         let before = known.instance.setup();
-        let connection = match &change.url {
-            Some(url) => Connection::Url(check_url(url, self.rules.get().url_hosts.as_deref())?.to_string()),
+        let connection = match &change.place {
+            Some(place) => self.connection(place)?,
             None => before.connection.clone(),
         };
         let setup = InstanceSetup {
@@ -153,6 +169,14 @@ impl Instances {
             default: change.default.unwrap_or(before.default),
         };
         self.set(known.instance.id().clone(), setup, Expect::Known).await
+    }
+
+    /// What a place means.
+    pub(super) fn connection(&self, place: &Place) -> Result<Connection, Problem> {
+        Ok(match place {
+            Place::Url(url) => Connection::Url(check_url(url, self.rules.get().url_hosts.as_deref())?.to_string()),
+            Place::Ssh(wish) => Connection::Ssh(understood(wish, self.rules.get().comfyui_port)?.0),
+        })
     }
 
     async fn set(&self, instance: InstanceId, setup: InstanceSetup, expect: Expect) -> Result<InstanceView, Problem> {
@@ -176,6 +200,7 @@ impl Instances {
         let instance = self.known(name)?.instance.id().clone();
         let input = Input::RemoveInstance { instance: instance.clone(), by: InstanceSource::Api };
         self.core.ask(input).await.map_err(Problem::from)?;
+        self.roads.forget(&instance);
         Ok(instance)
     }
 

@@ -2,11 +2,12 @@
 
 use comfyd_adapters::comfy::stats::Device;
 use comfyd_adapters::comfy::survey::Features;
-use comfyd_engine::{InstanceId, InstanceSource, Reach, Timestamp};
+use comfyd_engine::{HostKeyTrusted, InstanceId, InstanceSource, Obstacle, Reach, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::board::{Known, Seen};
+use super::look::HostKeyView;
 
 /// An instance in the API.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,6 +45,40 @@ pub struct InstanceView {
     pub features: FeaturesView,
     /// Why it did not answer when that was last so.
     pub last_error: Option<LastError>,
+    /// How its machine is reached over SSH, without keys: `ssh -p 40738 root@198.51.100.7`; null where it is reached straight.
+    pub ssh_connection: Option<String>,
+    /// `ComfyUI`'s port on that machine.
+    pub comfyui_port: Option<u16>,
+    /// `ComfyUI`'s output folder on that machine, where it was told.
+    pub output_dir: Option<String>,
+    /// The host keys that somebody accepted.
+    pub trusted: Vec<HostKeyView>,
+    /// What stands in the way until a person acts: `host_key_unknown`, `host_key_changed`, `host_key_refused`, `auth_failed` or `key_locked`.
+    pub obstacle: Option<ObstacleView>,
+}
+
+/// What stands in the way to an instance until a person acts.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ObstacleView {
+    /// What kind of thing.
+    pub kind: &'static str,
+    /// The machine whose host key it is about: its host, or `[host]:port`.
+    pub machine: Option<String>,
+    /// The fingerprint that it presented.
+    pub fingerprint: Option<String>,
+}
+
+impl From<&Obstacle> for ObstacleView {
+    fn from(obstacle: &Obstacle) -> Self {
+        let (kind, key) = match obstacle {
+            Obstacle::HostKeyUnknown(key) => ("host_key_unknown", Some(key)),
+            Obstacle::HostKeyChanged(key) => ("host_key_changed", Some(key)),
+            Obstacle::HostKeyRefused => ("host_key_refused", None),
+            Obstacle::AuthFailed => ("auth_failed", None),
+            Obstacle::KeyLocked => ("key_locked", None),
+        };
+        Self { kind, machine: key.map(|key| key.machine.clone()), fingerprint: key.map(|key| key.fingerprint.clone()) }
+    }
 }
 
 /// A device of an instance.
@@ -108,6 +143,7 @@ impl InstanceView {
     pub(super) fn of(known: &Known, seen: Option<Seen>, load: Load) -> Self {
         let instance = &known.instance;
         let setup = instance.setup();
+        let ssh = setup.connection.ssh();
         let (state, since) = state_of(known);
         let features = match &seen {
             Some(seen) => seen.features,
@@ -130,8 +166,18 @@ impl InstanceView {
             waiting_runs: load.waiting,
             features: features.into(),
             last_error: instance.trouble().map(|trouble| LastError { at: trouble.at.to_string(), message: trouble.why.clone() }),
+            ssh_connection: ssh.map(|ssh| ssh.command.clone()),
+            comfyui_port: ssh.map(|ssh| ssh.comfyui_port),
+            output_dir: ssh.and_then(|ssh| ssh.output_dir.clone()),
+            trusted: instance.trusted().iter().map(trusted).collect(),
+            obstacle: instance.obstacle().map(ObstacleView::from),
         }
     }
+}
+
+fn trusted(key: &HostKeyTrusted) -> HostKeyView {
+    let HostKeyTrusted { machine, algorithm, fingerprint, .. } = key.clone();
+    HostKeyView { machine, algorithm, fingerprint }
 }
 
 fn state_of(known: &Known) -> (&'static str, Option<Timestamp>) {

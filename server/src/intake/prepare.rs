@@ -11,13 +11,14 @@ use comfyd_adapters::env::Rng;
 use comfyd_adapters::hot::Hot;
 use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
 use comfyd_engine::{
-    ClientId, Idempotency, Input, InstanceId, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Upload, Workload,
+    ClientId, Connection, Expect, Idempotency, Input, InstanceId, InstanceSetup, InstanceSource, PlannedNode, PromptSpec, RunId,
+    RunSpec, Sha256, Timestamp, Upload, Workload,
 };
 
 use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
-use crate::instances::{Board, check_url};
+use crate::instances::{Board, check_url, instance_of, understood};
 use crate::known::KnownInstances;
 use crate::offload::Offload;
 use crate::problem::Problem;
@@ -40,6 +41,8 @@ pub(crate) struct Rules {
     pub(crate) default_url: Option<String>,
     /// Hosts that a `url` may name beside loopback; none for any host.
     pub(crate) url_hosts: Option<Vec<String>>,
+    /// `ComfyUI`'s port on machines that are reached over SSH, where none is told.
+    pub(crate) comfyui_port: u16,
     /// Folders whose files may be read.
     pub(crate) input_roots: Vec<PathBuf>,
     /// Folders that copies of outputs may go to.
@@ -106,6 +109,7 @@ impl Intake {
             retry_of: request.retry_of,
             workflow_file: file,
             output_dir,
+            ssh_connection: self.ssh_of(&instance),
             idempotency: request.idempotency_key.zip(body).map(|(key, body)| Idempotency { key, body }),
             ..RunSpec::new(&name.chars().take(200).collect::<String>(), instance, Workload::Prompt(prompt))
         };
@@ -218,50 +222,54 @@ impl Intake {
     }
 
     /// Where an instance is, without making it known.
-    pub(crate) fn address(&self, target: Option<&Target>) -> Result<(InstanceId, String), Problem> {
+    pub(crate) fn address(&self, target: Option<&Target>) -> Result<(InstanceId, Connection), Problem> {
         let rules = self.rules.get();
         let of_known = |id: &InstanceId| {
-            let known = self.board.get(id).map(|known| (id.clone(), known.instance.url().to_owned()));
+            let known = self.board.get(id).map(|known| (id.clone(), known.instance.setup().connection.clone()));
             known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())))
         };
         let url = match (target, &rules.default_url) {
             (Some(Target::Instance(id)), _) => return of_known(id),
+            (Some(Target::Ssh(wish)), _) => {
+                let (ssh, _) = understood(wish, rules.comfyui_port)?;
+                return match self.board.named_at(&ssh.url) {
+                    Some(named) => of_known(&named),
+                    None => Ok((instance_of(&ssh)?, Connection::Ssh(ssh))),
+                };
+            }
             (Some(Target::Url(url)), _) | (None, Some(url)) => url,
             (None, None) => return of_known(&self.board.chosen().ok_or_else(no_instance)?),
         };
         let default = rules.default_url.as_deref() == Some(url);
         let address = check_url(url, rules.url_hosts.as_deref().filter(|_| !default))?;
-        Ok((address.instance_id(), address.to_string()))
-    }
-
-    async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
-        let rules = self.rules.get();
-        let url = match (target, &rules.default_url) {
-            (Some(Target::Instance(id)), _) => {
-                let known = self.board.get(id).map(|known| known.instance.id().clone());
-                return known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())));
-            }
-            (Some(Target::Url(url)), _) | (None, Some(url)) => url,
-            (None, None) => {
-                return self.board.chosen().ok_or_else(no_instance);
-            }
-        };
-        let default = rules.default_url.as_deref() == Some(url);
-        let hosts = rules.url_hosts.as_deref().filter(|_| !default);
-        let address = check_url(url, hosts)?;
         // A server that has a name is one instance, however it is asked for.
         if let Some(named) = self.board.named_at(&address.to_string()) {
-            return Ok(named);
+            return of_known(&named);
         }
-        let instance = address.instance_id();
-        let url = address.to_string();
-        if self.board.get(&instance).is_some_and(|known| known.instance.url() == url) {
+        Ok((address.instance_id(), Connection::Url(address.to_string())))
+    }
+
+    /// The instance that is wanted, made known if it is not.
+    async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
+        let (instance, connection) = self.address(target)?;
+        if self.board.get(&instance).is_some_and(|known| known.instance.setup().connection == connection) {
             return Ok(instance);
         }
         let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
-        let input = Input::AddInstance { instance: instance.clone(), client, url };
+        let input = match connection {
+            Connection::Url(url) => Input::AddInstance { instance: instance.clone(), client, url },
+            Connection::Ssh(_) => {
+                let setup = InstanceSetup { connection, label: None, source: InstanceSource::Adhoc, default: false };
+                Input::SetInstance { instance: instance.clone(), client, setup, expect: Expect::Any }
+            }
+        };
         core.ask(input).await.map_err(Problem::from)?;
         Ok(instance)
+    }
+
+    /// How an instance is reached over SSH, without keys; none if it is reached straight.
+    fn ssh_of(&self, instance: &InstanceId) -> Option<String> {
+        self.board.get(instance)?.instance.setup().connection.ssh().map(|ssh| ssh.command.clone())
     }
 
     /// Small bytes go into the log, large ones into a file that is synced before the log names it.

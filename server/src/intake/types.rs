@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use comfyd_engine::{InstanceId, RunId};
 
+use crate::instances::SshWish;
+
 /// A wish to run a workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execute {
@@ -52,6 +54,8 @@ pub enum Target {
     Instance(InstanceId),
     /// The address of a ComfyUI: loopback or an allowed host.
     Url(String),
+    /// A ComfyUI that is reached over SSH.
+    Ssh(SshWish),
 }
 
 /// A picture.

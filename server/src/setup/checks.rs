@@ -42,8 +42,9 @@ async fn test(app: &App, connector: &Connector, call: &StepCall) -> Result<StepE
     if wish.is_none() {
         wish = crate::api::target(&super::execute::target_fields(&call.target))?;
     }
-    let (instance, url) = app.intake.address(wish.as_ref())?;
-    let transport = connector(&instance, &url).ok_or_else(|| {
+    let (instance, connection) = app.intake.address(wish.as_ref())?;
+    let url = connection.url();
+    let transport = connector(&instance, &connection).ok_or_else(|| {
         Problem::invalid("bad_address", format!("instance {instance} has no usable address: {url}"), "Correct it.")
     })?;
     Ok(match Client::new(transport).system_stats().await {

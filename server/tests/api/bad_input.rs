@@ -52,7 +52,7 @@ async fn each_says_what_is_wrong() {
         (json!({ "workflow_file": outside }).to_string(), 403, "path_not_allowed", "server.json"),
         (json!({ "workflow_file": empty }).to_string(), 400, "workflow_not_json", "line 1"),
         (json!({ "workflow": simple, "url": "http://comfy.invalid:8188" }).to_string(), 403, "host_not_allowed", "comfy.invalid"),
-        (json!({ "workflow": simple, "ssh_connection": "ssh root@h" }).to_string(), 501, "ssh_unavailable", "ssh_connection"),
+        (json!({ "workflow": simple, "ssh_connection": "ssh -A root@h" }).to_string(), 400, "ssh_option", "-A"),
         (json!({ "workflow": simple, "instance": "nobody" }).to_string(), 404, "unknown_instance", "nobody"),
         (json!({ "workflow": simple, "inputs": { "1.widht": 5 } }).to_string(), 400, "unknown_input", "widht"),
         (json!({ "workflow": simple, "input_images": ["/a.png"] }).to_string(), 400, "image_count", "1"),

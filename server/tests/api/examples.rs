@@ -73,9 +73,9 @@ async fn each_way_to_go_wrong_has_its_status() {
             "POST",
             execute,
             "application/json",
-            json!({ "workflow": flow, "ssh_connection": "ssh -p 40738 root@198.53.64.194" }).to_string(),
-            501,
-            "ssh_unavailable",
+            json!({ "workflow": flow, "ssh_connection": "ssh -A -p 40738 root@198.53.64.194" }).to_string(),
+            400,
+            "ssh_option",
         ),
         (
             "POST",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::StatusCode;
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer};
-use comfyd_server::instances::InstanceEntry;
+use comfyd_server::instances::{InstanceEntry, Place};
 use comfyd_server::server::{Running, ServeOptions, start};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -200,7 +200,7 @@ async fn comfyd(house: &House, entries: Option<Vec<InstanceEntry>>) -> Running {
 }
 
 fn entry(name: &str, url: &str) -> InstanceEntry {
-    InstanceEntry { name: name.parse().expect("a good name"), url: url.to_owned(), label: None, default: false }
+    InstanceEntry { name: name.parse().expect("a good name"), place: Place::Url(url.to_owned()), label: None, default: false }
 }
 
 async fn ends(running: Running) {
@@ -223,7 +223,7 @@ async fn the_file_and_the_api_each_keep_their_own() {
     let running = comfyd(&house, Some(vec![entry("a", "http://a.lan:1"), entry("b", "http://127.0.0.1:2")])).await;
     let new = |name: &str, url: &str| comfyd_server::instances::NewInstance {
         name: name.parse().expect("a good name"),
-        url: url.to_owned(),
+        place: Place::Url(url.to_owned()),
         label: None,
         default: true,
     };

@@ -169,7 +169,7 @@ async fn what_cannot_be_imported_is_refused_by_name() {
         (with("status", json!("dreaming")), 400, "bad_field"),
         (with("workflow_id", json!("../../etc")), 400, "bad_field"),
         (with("steps", json!([])), 400, "bad_field"),
-        (with("ssh_connection", json!("rm -rf /")), 400, "bad_ssh_connection"),
+        (with("ssh_connection", json!("rm -rf /")), 400, "ssh_option"),
         (with("more", json!("x".repeat(2 << 20))), 413, "too_large"),
         (with("repo_url", json!("https://hunter2@host.example/x")), 400, "address_userinfo"),
     ];

@@ -11,7 +11,7 @@ use crate::comfy::ports::PartFile;
 use crate::retry::Backoff;
 
 /// How large an output may be (reliability.md 9).
-const MAX_OUTPUT: u64 = 16 * 1024 * 1024 * 1024;
+pub(super) const MAX_OUTPUT: u64 = 16 * 1024 * 1024 * 1024;
 /// How many tries without a new byte are made.
 const TRIES: u32 = 5;
 /// How many tries are made in all: a server that sends a byte at a time must end too.
@@ -22,7 +22,7 @@ const GROWING: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(10);
 
 /// A try that did not bring the whole file.
-enum Fault {
+pub(super) enum Fault {
     /// There is no such file, and there will be none.
     Gone(String),
     /// This machine cannot keep it now.
@@ -33,7 +33,7 @@ enum Fault {
 
 /// How sure it is that all bytes are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whole {
+pub(super) enum Whole {
     /// All that were promised came; the promise can be wrong, and the file can still grow.
     Promised,
     /// The server has nothing behind them.
@@ -101,12 +101,15 @@ impl Executor {
 
     /// One try, from where the last one ended.
     async fn fetch(&self, part: &mut dyn PartFile, file: &RemoteFile) -> Result<Whole, Fault> {
+        if let Some(whole) = self.fetch_by_sftp(part, file).await? {
+            return Ok(whole);
+        }
         let etag = part.etag();
         if part.offset() > 0 && etag.is_none() {
             // Without a version nothing tells whether the rest belongs to the beginning.
             part.restart(None).await?;
         }
-        let mut download = self.deps.http.view(file, part.offset(), etag.as_deref()).await?;
+        let mut download = self.bulk.view(file, part.offset(), etag.as_deref()).await?;
         // aiohttp does not understand an ETag in If-Range and sends the part of whatever is there.
         let changed = download.etag.is_some() && download.etag != etag;
         match download.status {

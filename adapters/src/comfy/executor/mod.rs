@@ -3,6 +3,7 @@
 //! Invariants: a prompt is posted once per command and never again; nothing is ever stopped or deleted but by the id of a prompt of ours.
 //! Absent: when anything is done, and what follows from it.
 
+mod by_sftp;
 mod collect;
 mod dispatch;
 mod stage;
@@ -37,6 +38,8 @@ pub struct ExecutorDeps {
 #[derive(Clone)]
 pub struct Executor {
     deps: ExecutorDeps,
+    /// For what is large.
+    bulk: Client,
     classes: Arc<Mutex<Classes>>,
 }
 
@@ -50,7 +53,16 @@ struct Classes {
 impl Executor {
     /// One for this instance.
     pub fn new(deps: ExecutorDeps) -> Self {
-        Self { deps, classes: Arc::default() }
+        let bulk = match deps.http.transport().bulk() {
+            Some(transport) => Client::tuned(transport, deps.http.tuning().clone()),
+            None => deps.http.clone(),
+        };
+        Self { deps, bulk, classes: Arc::default() }
+    }
+
+    /// Looks at the instance now.
+    pub fn poke(&self) {
+        self.deps.link.poke();
     }
 
     /// Does a command, whatever time it takes. None for `Reconcile`: the link is poked and tells what it finds.

@@ -87,7 +87,7 @@ impl Executor {
                 name.clone()
             } else {
                 let bytes = self.blob(&upload.blob, &format!("the file {}", upload.file_name)).await?;
-                let uploaded = self.deps.http.upload_image(&asked, &bytes).await;
+                let uploaded = self.bulk.upload_image(&asked, &bytes).await;
                 let name = uploaded.map_err(|error| upload_halt(&upload.file_name, &error))?.name();
                 names.insert(key, name.clone());
                 name

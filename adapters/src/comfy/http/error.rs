@@ -3,6 +3,10 @@
 use std::error::Error as _;
 use std::io;
 
+use comfyd_engine::Obstacle;
+
+use crate::ssh::SshError;
+
 /// A request did not get a usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -62,7 +66,7 @@ impl HttpError {
     /// A stable name.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Connect { .. } => "unreachable",
+            Self::Connect { source, .. } => SshError::of(source).map_or("unreachable", SshError::code),
             Self::Timeout { .. } => "no_answer",
             Self::Broken { .. } => "connection_lost",
             Self::TooLarge { .. } => "answer_too_large",
@@ -74,7 +78,9 @@ impl HttpError {
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Connect { .. } => "Check that ComfyUI runs and that host and port are right.",
+            Self::Connect { source, .. } => {
+                SshError::of(source).map_or("Check that ComfyUI runs and that host and port are right.", SshError::hint)
+            }
             Self::Timeout { .. } => "ComfyUI may be busy loading; comfyd tries again.",
             Self::Broken { .. } => "The connection was lost; comfyd tries again.",
             Self::TooLarge { .. } => "Clear ComfyUI's history or queue: its answer is too large to be read.",
@@ -90,6 +96,14 @@ impl HttpError {
             Self::Timeout { .. } | Self::Broken { .. } | Self::TooLarge { .. } | Self::Status { .. } | Self::Shape { .. } => {
                 false
             }
+        }
+    }
+
+    /// What stands in the way until a person acts.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Connect { source, .. } => SshError::of(source)?.obstacle(),
+            Self::Timeout { .. } | Self::Broken { .. } | Self::TooLarge { .. } | Self::Status { .. } | Self::Shape { .. } => None,
         }
     }
 

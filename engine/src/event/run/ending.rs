@@ -52,6 +52,16 @@ pub struct AttentionRaised {
     pub kind: AttentionKind,
     /// What is the matter, in words.
     pub message: String,
+    /// The fingerprint of the host key that is to be accepted, where that is the matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+impl AttentionRaised {
+    /// Something of this kind.
+    pub fn new(kind: AttentionKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), fingerprint: None }
+    }
 }
 
 /// What a run waits for, beside its status.
@@ -74,6 +84,16 @@ pub enum AttentionKind {
     DiskFull,
     /// The prompt cannot be posted now.
     SubmitDelayed,
+    /// Nobody has accepted the key that the instance's machine presents.
+    HostKeyUnknown,
+    /// The instance's machine presents another key than the one that it is known by.
+    HostKeyChanged,
+    /// The key of the instance's machine is not to be trusted.
+    HostKeyRefused,
+    /// The instance's machine does not let us in.
+    AuthFailed,
+    /// The private key for the instance's machine needs its passphrase.
+    KeyLocked,
 }
 
 impl AttentionKind {
@@ -88,6 +108,11 @@ impl AttentionKind {
             Self::StagingDelayed => "staging_delayed",
             Self::DiskFull => "disk_full",
             Self::SubmitDelayed => "submit_delayed",
+            Self::HostKeyUnknown => "host_key_unknown",
+            Self::HostKeyChanged => "host_key_changed",
+            Self::HostKeyRefused => "host_key_refused",
+            Self::AuthFailed => "auth_failed",
+            Self::KeyLocked => "key_locked",
         }
     }
 
@@ -96,6 +121,30 @@ impl AttentionKind {
         match self {
             Self::SubmitUnknown | Self::RemoteRestarted => true,
             Self::Unreachable
+            | Self::CancelRefused
+            | Self::OutputDelayed
+            | Self::StagingDelayed
+            | Self::DiskFull
+            | Self::SubmitDelayed
+            | Self::HostKeyUnknown
+            | Self::HostKeyChanged
+            | Self::HostKeyRefused
+            | Self::AuthFailed
+            | Self::KeyLocked => false,
+        }
+    }
+
+    /// Whether it is about the way to the instance, and so over once that answers.
+    pub fn is_of_the_way(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::HostKeyUnknown
+            | Self::HostKeyChanged
+            | Self::HostKeyRefused
+            | Self::AuthFailed
+            | Self::KeyLocked => true,
+            Self::SubmitUnknown
+            | Self::RemoteRestarted
             | Self::CancelRefused
             | Self::OutputDelayed
             | Self::StagingDelayed

@@ -95,7 +95,7 @@ impl Run {
 
     fn raise(&self, kind: AttentionKind, message: &str) -> Option<RunEvent> {
         let known = self.attention().is_some_and(|attention| attention.kind == kind || attention.kind.offers_resubmit());
-        (!known).then(|| AttentionRaised { kind, message: message.to_owned() }.into())
+        (!known).then(|| AttentionRaised::new(kind, message).into())
     }
 
     fn delayed_outputs(&self) -> impl Iterator<Item = (u32, Timestamp)> {

@@ -27,7 +27,7 @@ impl Run {
             Outcome::CannotStop { why } => {
                 let mut facts = self.while_stopping(CancelRefused { why: why.clone() }.into());
                 if !facts.is_empty() {
-                    facts.push(AttentionRaised { kind: AttentionKind::CancelRefused, message: why.clone() }.into());
+                    facts.push(AttentionRaised::new(AttentionKind::CancelRefused, why).into());
                 }
                 facts
             }
@@ -52,7 +52,7 @@ impl Run {
             Outcome::StagingFailed { error } => vec![Failed { error: error.clone() }.into()],
             Outcome::StagingDelayed { why } => {
                 let retry_at = around.now.plus_ms(backoff_ms(2));
-                let attention = AttentionRaised { kind: AttentionKind::StagingDelayed, message: why.clone() };
+                let attention = AttentionRaised::new(AttentionKind::StagingDelayed, why);
                 let raise = self.attention().is_none().then(|| attention.into());
                 [StagingDelayed { why: why.clone(), retry_at }.into()].into_iter().chain(raise).collect()
             }
@@ -81,7 +81,7 @@ impl Run {
             }
             Outcome::NotSent { why } if open => {
                 let retry_at = around.now.plus_ms(backoff_ms(self.ledger.attempts().saturating_sub(1)));
-                let attention = AttentionRaised { kind: AttentionKind::SubmitDelayed, message: why.clone() };
+                let attention = AttentionRaised::new(AttentionKind::SubmitDelayed, why);
                 // Once is an accident and soon mended; what goes on must be told.
                 let raise = (self.ledger.attempts() > 1 && self.attention().is_none()).then(|| attention.into());
                 [SubmitNotSent { why: why.clone(), retry_at }.into()].into_iter().chain(raise).collect()

@@ -118,10 +118,10 @@ impl Run {
                 (true, None) => vec![Failed { error: error::remote_restarted() }.into()],
                 (false, None) => vec![
                     SubmitInDoubt { why: "ComfyUI was restarted while the prompt waited in its queue".into() }.into(),
-                    AttentionRaised {
-                        kind: AttentionKind::RemoteRestarted,
-                        message: "ComfyUI was restarted and its queue is gone. Whether the prompt had begun is not known.".into(),
-                    }
+                    AttentionRaised::new(
+                        AttentionKind::RemoteRestarted,
+                        "ComfyUI was restarted and its queue is gone. Whether the prompt had begun is not known.",
+                    )
                     .into(),
                 ],
             };
@@ -139,12 +139,11 @@ impl Run {
             Some(stop) => vec![stopped(stop.reason)],
             None => vec![
                 SubmitInDoubt { why: "the prompt is no longer in queue or history".into() }.into(),
-                AttentionRaised {
-                    kind: AttentionKind::SubmitUnknown,
-                    message: "The prompt was in the instance's queue and is in neither queue nor history now: \
-                              somebody deleted it or cleared the history."
-                        .into(),
-                }
+                AttentionRaised::new(
+                    AttentionKind::SubmitUnknown,
+                    "The prompt was in the instance's queue and is in neither queue nor history now: \
+                     somebody deleted it or cleared the history.",
+                )
                 .into(),
             ],
         }

@@ -19,6 +19,7 @@ const GUIDES: &[&str] = &[
     "docs/integration.md",
     "docs/monitoring.md",
     "docs/quickstart.md",
+    "docs/remote.md",
     "docs/state-file.md",
     "docs/troubleshooting.md",
     "docs/tuning.md",
@@ -70,6 +71,12 @@ fn integration() {
 #[test]
 fn monitoring() {
     execute("docs/monitoring.md");
+}
+
+#[test]
+fn remote() {
+    let script = blocks::guide("docs/remote.md").script();
+    Shell::new().run_beside_a_machine("docs/remote.md", &script);
 }
 
 #[test]

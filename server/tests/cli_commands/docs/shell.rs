@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use comfyd_fixtures::sshd::Sshd;
+
 use super::blocks;
 use crate::support::{Comfy, Ended, Place};
 
@@ -35,6 +37,17 @@ impl Shell {
             std::fs::copy(blocks::root().join(file), place.path(name)).expect("copied");
         }
         Self { comfy, place }
+    }
+
+    /// The same with a machine that is reached over SSH, where the ComfyUI listens.
+    pub(crate) fn run_beside_a_machine(&self, name: &str, script: &str) -> String {
+        let sshd = Sshd::start(&[]).expect("sshd");
+        std::fs::create_dir_all(self.place.path(".ssh")).expect("a folder");
+        std::fs::copy(sshd.key(), self.place.path(".ssh/id_ed25519")).expect("copied");
+        let comfyui = self.comfy.url();
+        let comfyui = comfyui.rsplit_once(':').expect("an address with a port").1;
+        let script = script.replace("ssh -p 40738 root@198.51.100.7", &sshd.command()).replace("18188", comfyui);
+        self.run(name, &script)
     }
 
     /// Runs a script to its end; every command must succeed. Gives what it printed.

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use comfyd_engine::{Input, LinkChange, PromptId, RunId, Timestamp};
+use comfyd_engine::{Input, LinkChange, Obstacle, PromptId, RunId, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -41,6 +41,8 @@ struct Probed {
     version: Option<String>,
     /// A prompt that the process should remember.
     forgotten: Option<PromptId>,
+    /// Which process it is, where the way there tells.
+    process: Option<String>,
 }
 
 /// What ended a wait.
@@ -71,6 +73,9 @@ pub(super) struct Task {
     watch: Watch,
     reach: Reach,
     version: Option<String>,
+    process: Option<String>,
+    /// What stood in the way when that was told last.
+    obstacle: Option<Obstacle>,
     socket: Option<Socket>,
     /// Whether previews name their prompts.
     labelled: bool,
@@ -111,6 +116,8 @@ impl Task {
             watch: Watch::default(),
             reach: Reach::Untold,
             version: None,
+            process: None,
+            obstacle: None,
             socket: None,
             labelled: false,
             opened_at: Timestamp(0),

@@ -23,13 +23,21 @@ impl Task {
 
     pub(super) fn probed(&mut self, probed: Result<Probed, HttpError>) {
         self.probing = None;
-        let Probed { version, forgotten } = match probed {
+        let Probed { version, forgotten, process } = match probed {
             Ok(probed) => probed,
             Err(error) => return self.down(&error),
         };
         if self.socket.is_some() {
             // Only a doubt about the way, and it is good.
             return;
+        }
+        if process.is_some() {
+            // Another process has forgotten everything. The same one may have too: it can begin anew in its own place.
+            let same = self.process == process;
+            if let Some(before) = std::mem::replace(&mut self.process, process.clone()).filter(|_| !same) {
+                let now = process.as_deref().unwrap_or_default();
+                self.evidence = Some(format!("it is the process {now}, not {before}"));
+            }
         }
         if let Some(prompt) = forgotten.filter(|_| self.was_up) {
             self.evidence.get_or_insert_with(|| format!("prompt {prompt}, which had ended, is gone from history"));
@@ -82,7 +90,7 @@ impl Task {
         if self.reach != (Reach::Up { live }) {
             tracing::info!(live, version = self.version.as_deref().unwrap_or("unknown"), "instance.up");
             self.reach = Reach::Up { live };
-            self.tell(LinkChange::Up { version: self.version.clone(), live });
+            self.tell(LinkChange::Up { version: self.version.clone(), live, process: self.process.clone() });
         }
         self.was_up = true;
         self.watch.ask_all(self.now());
@@ -95,12 +103,16 @@ impl Task {
         self.probing = None;
         self.opening = None;
         self.running = None;
+        let obstacle = error.obstacle();
         if self.reach != Reach::Down {
             // What was known of it may be of another process when it is back.
             self.peer.send_modify(|peer| peer.ups += 1);
+        }
+        if self.reach != Reach::Down || self.obstacle != obstacle {
             tracing::warn!(%error, "instance.down");
             self.reach = Reach::Down;
-            self.tell(LinkChange::Down { why: error.to_string() });
+            self.obstacle.clone_from(&obstacle);
+            self.tell(LinkChange::Down { why: error.to_string(), obstacle });
         }
         self.retry_later();
     }
@@ -147,5 +159,5 @@ async fn probe(http: Client, memory: Memory) -> Result<Probed, HttpError> {
         Err(error) => return Err(error),
     };
     let forgotten = look::forgotten(&http, memory).await?;
-    Ok(Probed { version, forgotten })
+    Ok(Probed { version, forgotten, process: http.transport().process().await })
 }

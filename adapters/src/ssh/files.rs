@@ -1,0 +1,216 @@
+//! Files of the machine, by SFTP.
+//!
+//! Invariants: one SFTP session for each connection, shared, as servers may allow few; a transfer goes on where it ended if the file is the same, by
+//! length and time; silence ends a transfer and never a wait without end.
+
+use std::io::SeekFrom;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use russh_sftp::client::error::Error as SftpError;
+use russh_sftp::client::fs::File;
+use russh_sftp::client::{Config, SftpSession};
+use russh_sftp::protocol::{OpenFlags, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::error::SshError;
+use super::pipe::Pipe;
+use super::session::Session;
+
+/// How long nothing may come (reliability.md 8).
+const SILENCE: Duration = Duration::from_secs(30);
+/// How much is read in one go.
+const PIECE: usize = 256 * 1024;
+/// What is asked for, in words.
+const WHAT: &str = "the file transfer (SFTP)";
+
+/// What a file of the machine is at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteStat {
+    /// Its length.
+    pub size: u64,
+    /// What changes with its content: length and time.
+    pub version: String,
+}
+
+/// A file cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// It is not there, or no plain file.
+    #[error("find {0} on the machine")]
+    Missing(String),
+    /// It may not be touched.
+    #[error("open {0} on the machine: permission denied")]
+    Denied(String),
+    /// Something else is wrong with it.
+    #[error("transfer {path}: {why}")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// The way there is at fault.
+    #[error(transparent)]
+    Way(#[from] SshError),
+}
+
+/// A file that is being read.
+pub struct RemoteReader {
+    file: File,
+    path: String,
+    stat: RemoteStat,
+}
+
+impl Session {
+    /// The SFTP session of this connection, begun if there is none.
+    async fn sftp(&self) -> Result<Arc<SftpSession>, SshError> {
+        let live = self.live().await?;
+        let mut kept = live.sftp.lock().await;
+        if let Some(sftp) = kept.as_ref() {
+            return Ok(Arc::clone(sftp));
+        }
+        let (channel, of) = self.session(WHAT).await?;
+        let refused = |why: String| SshError::Forbidden { what: WHAT.to_owned(), why };
+        let begun = async {
+            channel.request_subsystem(true, "sftp").await.map_err(|error| refused(error.to_string()))?;
+            let config = Config { request_timeout_secs: SILENCE.as_secs(), ..Config::default() };
+            let sftp = SftpSession::new_with_config(Pipe::over(channel, Box::new(())), config).await;
+            sftp.map_err(|error| refused(error.to_string()))
+        };
+        let late = || SshError::Timeout { what: WHAT.to_owned(), seconds: SILENCE.as_secs() };
+        let sftp = Arc::new(timeout(SILENCE, begun).await.unwrap_or_else(|_| Err(late()))?);
+        // The connection may have been made anew in between; its session belongs to that one.
+        if Arc::ptr_eq(&of, &live) {
+            *kept = Some(Arc::clone(&sftp));
+        }
+        Ok(sftp)
+    }
+
+    /// Forgets the SFTP session: it failed, and the next use begins another.
+    async fn drop_sftp(&self) {
+        if let Ok(live) = self.live().await {
+            live.sftp.lock().await.take();
+        }
+    }
+
+    /// What a file is now.
+    ///
+    /// # Errors
+    /// If it is not there, or no plain file.
+    pub async fn stat(&self, path: &str) -> Result<RemoteStat, FileError> {
+        let sftp = self.sftp().await?;
+        let found = match sftp.metadata(path).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.broken(path, error).await),
+        };
+        if !found.is_regular() {
+            return Err(FileError::Missing(path.to_owned()));
+        }
+        let size = found.size.unwrap_or(0);
+        Ok(RemoteStat { size, version: format!("sftp-{size}-{}", found.mtime.unwrap_or(0)) })
+    }
+
+    /// Opens a file for reading from a place on.
+    ///
+    /// # Errors
+    /// If it is not there or may not be read.
+    pub async fn open_file(&self, path: &str, stat: RemoteStat, offset: u64) -> Result<RemoteReader, FileError> {
+        let sftp = self.sftp().await?;
+        let mut file = match sftp.open(path).await {
+            Ok(file) => file,
+            Err(error) => return Err(self.broken(path, error).await),
+        };
+        let seek = file.seek(SeekFrom::Start(offset)).await;
+        seek.map_err(|error| FileError::Broken { path: path.to_owned(), why: error.to_string() })?;
+        Ok(RemoteReader { file, path: path.to_owned(), stat })
+    }
+
+    /// Writes a file, from where an earlier try ended if its beginning is that long; nobody sees it under its name before it is whole.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn put_file(&self, path: &str, bytes: &Bytes) -> Result<(), FileError> {
+        let part = format!("{path}.part");
+        let broken = |why: String| FileError::Broken { path: path.to_owned(), why };
+        let sftp = self.sftp().await?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let there = match self.stat(&part).await {
+            Ok(stat) if stat.size <= length => stat.size,
+            Ok(_) | Err(_) => 0,
+        };
+        let flags = if there > 0 { OpenFlags::WRITE } else { OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE };
+        let mut file = match sftp.open_with_flags(part.as_str(), flags).await {
+            Ok(file) => file,
+            Err(error) => return Err(self.broken(path, error).await),
+        };
+        let from = usize::try_from(there).unwrap_or(bytes.len());
+        let written = async {
+            file.seek(SeekFrom::Start(there)).await?;
+            for piece in bytes[from..].chunks(PIECE) {
+                let sent = timeout(SILENCE, file.write_all(piece)).await;
+                sent.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+            }
+            file.flush().await
+        };
+        written.await.map_err(|error| broken(error.to_string()))?;
+        file.close().await.map_err(|error| broken(error.to_string()))?;
+        // The protocol's rename replaces nothing.
+        let _ = sftp.remove_file(path).await;
+        sftp.rename(part.as_str(), path).await.map_err(|error| broken(error.to_string()))
+    }
+
+    /// Removes a file; one that is not there is removed.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub async fn remove_file(&self, path: &str) -> Result<(), FileError> {
+        let sftp = self.sftp().await?;
+        match sftp.remove_file(path).await {
+            Ok(()) => Ok(()),
+            Err(error) => match self.broken(path, error).await {
+                FileError::Missing(_) => Ok(()),
+                other => Err(other),
+            },
+        }
+    }
+
+    async fn broken(&self, path: &str, error: SftpError) -> FileError {
+        let path = path.to_owned();
+        match error {
+            SftpError::Status(status) => match status.status_code {
+                StatusCode::NoSuchFile => FileError::Missing(path),
+                StatusCode::PermissionDenied => FileError::Denied(path),
+                other => FileError::Broken { path, why: format!("{other}: {}", status.error_message) },
+            },
+            other => {
+                self.drop_sftp().await;
+                FileError::Broken { path, why: other.to_string() }
+            }
+        }
+    }
+}
+
+impl RemoteReader {
+    /// What the file was when it was opened.
+    pub fn stat(&self) -> &RemoteStat {
+        &self.stat
+    }
+
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// If the connection ends, or nothing comes for too long.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, FileError> {
+        let broken = |why: String| FileError::Broken { path: self.path.clone(), why };
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match timeout(SILENCE, self.file.read_buf(&mut piece)).await {
+            Ok(Ok(0)) => Ok(None),
+            Ok(Ok(_)) => Ok(Some(piece.freeze())),
+            Ok(Err(error)) => Err(broken(error.to_string())),
+            Err(_) => Err(broken(format!("nothing came for {} s", SILENCE.as_secs()))),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A machine with an SSH server and a ComfyUI, and a comfyd.
+
+use std::time::Duration;
+
+use comfyd_adapters::ssh::Surroundings;
+use comfyd_engine::{RunId, RunView};
+use comfyd_fixtures::sshd::Sshd;
+use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
+use comfyd_server::app::{Execute, Source, Target};
+use comfyd_server::instances::{InstanceView, SshWish};
+use comfyd_server::server::{Running, ServeOptions, start};
+use tempfile::TempDir;
+
+/// Nothing that is waited for takes this long.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A workflow that takes some seconds at its own pace.
+pub(crate) const SAMPLE: &str = "20_custom_slow_previews";
+
+pub(crate) struct World {
+    /// The run that was there when the machine was accepted.
+    pub(crate) first: RunId,
+    pub(crate) sshd: Sshd,
+    pub(crate) fake: FakeServer,
+    pub(crate) running: Running,
+    pub(crate) dir: TempDir,
+}
+
+impl World {
+    /// A machine that nobody knows yet. `settings` are lines of its `sshd_config`.
+    pub(crate) async fn new(settings: &[&str], time_scale: f64) -> Self {
+        let sshd = Sshd::start(settings).expect("sshd");
+        let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
+        let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::copy(sshd.key(), sshd.home().join(".ssh/id_ed25519")).expect("the key is where it is looked for");
+        let running = start(options(&sshd, &dir)).await.expect("the server starts");
+        Self { first: RunId::new(uuid::Uuid::nil()), sshd, fake, running, dir }
+    }
+
+    /// The same, and the machine is trusted.
+    pub(crate) async fn trusted(settings: &[&str], time_scale: f64) -> Self {
+        let world = Self::new(settings, time_scale).await;
+        let fingerprint = world.sshd.fingerprint().expect("a fingerprint");
+        let first = world.run(SAMPLE).await;
+        let instance = world.instance_of(first).await;
+        world.running.app.trust_instance(&instance, &fingerprint, false).await.expect("it presents this key");
+        Self { first, ..world }
+    }
+
+    pub(crate) fn wish(&self) -> SshWish {
+        let comfyui_port = Some(self.fake.local_addr().port());
+        SshWish { connection: self.sshd.command(), comfyui_port, ..SshWish::default() }
+    }
+
+    /// Starts a sample workflow on the machine.
+    pub(crate) async fn run(&self, sample: &str) -> RunId {
+        let text = workflows::named(sample).expect("a fixture").json.to_owned();
+        let wish = Execute { target: Some(Target::Ssh(self.wish())), ..Execute::new(Source::Inline { text, file: None }) };
+        self.running.app.execute(wish).await.expect("it is taken").run_id
+    }
+
+    pub(crate) async fn instance_of(&self, run: RunId) -> String {
+        self.running.app.view(run).await.expect("a view").instance.to_string()
+    }
+
+    pub(crate) fn instance(&self, name: &str) -> InstanceView {
+        self.running.app.instance(name).expect("it is known")
+    }
+
+    /// The run, as soon as it is as wanted.
+    pub(crate) async fn until(&self, run: RunId, what: &str, wanted: impl Fn(&RunView) -> bool) -> RunView {
+        let waiting = async {
+            let mut views = self.running.app.watch(run);
+            loop {
+                let view = self.running.app.view(run).await.expect("a view");
+                if wanted(&view) {
+                    return view;
+                }
+                match &mut views {
+                    Some(changes) => drop(changes.changed().await),
+                    None => panic!("it is over, and not {what}: {view:?}"),
+                }
+            }
+        };
+        if let Ok(view) = tokio::time::timeout(PATIENCE, waiting).await {
+            return view;
+        }
+        panic!("not {what}: {:?}\n{}", self.running.app.view(run).await, self.sshd.log());
+    }
+
+    pub(crate) async fn completed(&self, run: RunId) -> RunView {
+        let view = self.until(run, "over", |view| view.timing.end_time.is_some()).await;
+        assert_eq!(view.status.as_str(), "completed", "{view:?}");
+        view
+    }
+
+    pub(crate) fn posts_of(&self, run: RunId) -> u32 {
+        self.fake.fake().ledger().prompt(&run.to_string()).posts
+    }
+
+    /// The next life of the server.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { first, sshd, fake, running, dir } = self;
+        running.stop();
+        running.join().await.expect("it ends well");
+        let running = start(options(&sshd, &dir)).await.expect("the server starts");
+        Self { first, sshd, fake, running, dir }
+    }
+
+    pub(crate) async fn ends(self) {
+        self.running.stop();
+        self.running.join().await.expect("it ends well");
+    }
+}
+
+fn options(sshd: &Sshd, dir: &TempDir) -> ServeOptions {
+    let known_hosts = vec![sshd.home().join(".ssh/known_hosts")];
+    ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        min_free: 0,
+        surroundings: Some(Surroundings { home: Some(sshd.home()), agent: None, known_hosts }),
+        ..ServeOptions::new(dir.path().join("data"))
+    }
+}
