@@ -5,6 +5,7 @@ import { logIn, tokenOfAddress } from './api/session';
 import { App } from './app/app';
 import { listenToKeys } from './app/keys';
 import { keepTitle } from './app/title';
+import { listenToDrops } from './launch/drop';
 import { connect } from './live/store';
 
 const token = tokenOfAddress();
@@ -14,6 +15,7 @@ if (token !== undefined) {
 }
 connect();
 listenToKeys();
+listenToDrops();
 keepTitle();
 const place = document.getElementById('page');
 if (place) render(<App />, place);

@@ -22,7 +22,9 @@ export type Status = Schemas['Status'];
 /** A ComfyUI. */
 export type Instance = Schemas['InstanceView'];
 /** What an instance tells of itself now. */
-export type InstanceStats = Schemas['InstanceStats'];
+export type InstanceNow = Schemas['StatsView'];
+/** The verdict on the way to an instance. */
+export type TestReport = Schemas['TestReport'];
 /** A template in the list. */
 export type Template = Schemas['WorkflowRow'];
 /** A template with its form. */

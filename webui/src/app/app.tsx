@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals';
 import type { FunctionComponent, JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { DropHint } from '../launch/drop';
 import { isListed, link } from '../live/store';
 import { Elapsed } from '../parts/time';
 import { Empty } from '../parts/tile';
@@ -31,6 +32,7 @@ export function App(): JSX.Element {
         <PhoneTabs />
       </div>
       <Overlays />
+      <DropHint />
     </>
   );
 }

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { type Attention, isOver, type Run } from '../api/types';
 import { go, hrefOf, onLink } from '../app/route';
+import { HostKeyQuestion, isHostKey } from '../machines/hostkey';
 import { Act } from '../parts/action';
 import { Elapsed } from '../parts/time';
 import { Box, nodeName } from '../parts/tile';
@@ -14,7 +15,7 @@ export function Notices({ run, live }: { run: Run; live: boolean }): JSX.Element
   return (
     <>
       {run.status === 'queued' && run.attention == null && live && <WaitsFor run={run} />}
-      {open && run.attention != null && <AttentionBox attention={run.attention} live={live} at={live ? undefined : run.timing.last_update} />}
+      {open && run.attention != null && <AttentionBox attention={run.attention} instance={run.instance} live={live} at={live ? undefined : run.timing.last_update} />}
       {run.status === 'failed' && <Failure run={run} live={live} />}
       {run.status === 'completed' && run.outputs.length === 0 && <NoOutputs run={run} />}
       {run.warnings.length > 0 && (
@@ -46,13 +47,13 @@ const TITLES: Record<string, string> = {
 };
 
 /** What a run waits for, with its answers. */
-export function AttentionBox({ attention, live, at }: { attention: Attention; live: boolean; at?: string | undefined }): JSX.Element {
+export function AttentionBox({ attention, instance, live, at }: { attention: Attention; instance: string; live: boolean; at?: string | undefined }): JSX.Element {
   return (
     <Box tone="warn" role="alert" class={`attention ${attention.kind}`}>
       <h3>{TITLES[attention.kind] ?? '⚠️ It needs attention'} <span class="muted"><Elapsed from={attention.since} to={at} /></span></h3>
       <p>{attention.kind === 'unreachable' ? '🔌 ' : ''}{attention.message}</p>
-      {live && attention.actions.length > 0 && (
-        <div class="actions">{attention.actions.map((action) => <Act key={action.id} class={action.id === 'cancel' ? '' : 'primary'} do={() => callAction(action)}>{action.label}</Act>)}</div>
+      {live && (attention.actions.length > 0 || isHostKey(attention)) && (
+        <div class="actions">{isHostKey(attention) && <HostKeyQuestion attention={attention} instance={instance} />}{attention.actions.filter((action) => action.id !== 'trust').map((action) => <Act key={action.id} class={action.id === 'cancel' ? '' : 'primary'} do={() => callAction(action)}>{action.label}</Act>)}</div>
       )}
     </Box>
   );

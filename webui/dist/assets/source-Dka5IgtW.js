@@ -1,0 +1,1 @@
+export{s as takeFile}from"./source-SL7Ez6t0.js";

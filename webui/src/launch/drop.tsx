@@ -1,0 +1,36 @@
+/** A file may be dropped anywhere on the page: a new run begins with it. */
+import { signal } from '@preact/signals';
+import type { JSX } from 'preact';
+
+const over = signal(false);
+
+function hasFiles(event: DragEvent): boolean {
+  return event.dataTransfer?.types.includes('Files') ?? false;
+}
+
+/** Listens; what reads the files is loaded when the first one comes. */
+export function listenToDrops(): void {
+  addEventListener('dragover', (event) => {
+    if (!hasFiles(event) || event.defaultPrevented) {
+      over.value = false;
+      return;
+    }
+    event.preventDefault();
+    over.value = true;
+  });
+  addEventListener('dragleave', (event) => {
+    if (event.relatedTarget === null) over.value = false;
+  });
+  addEventListener('drop', (event) => {
+    over.value = false;
+    if (!hasFiles(event) || event.defaultPrevented) return;
+    event.preventDefault();
+    const [file] = event.dataTransfer?.files ?? [];
+    if (file) void import('./source').then((source) => source.takeFile(file));
+  });
+}
+
+/** What is seen while a file is over the page. */
+export function DropHint(): JSX.Element | null {
+  return over.value ? <div class="drop-hint"><p>🎨 Drop a workflow or a picture made by ComfyUI</p></div> : null;
+}

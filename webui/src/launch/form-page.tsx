@@ -1,0 +1,168 @@
+/** The form of a new run with its button. */
+import { useSignal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect, useMemo } from 'preact/hooks';
+import { Problem, problemOf, sendForm } from '../api/client';
+import type { Field, Instance } from '../api/types';
+import { go, openRun } from '../app/route';
+import { Box, Tile } from '../parts/tile';
+import { FormField } from './fields';
+import { Preflight, useFindings } from './preflight';
+import { type Source, spare } from './source';
+import { diced, filled, inputsText, isFile, startOf, type Values, wrongWith } from './values';
+
+/** Above what others wait with. */
+const TO_THE_FRONT = 100;
+const MOST_AT_ONCE = 64;
+
+/** What was sent last for a source. */
+function lastOf(key: string): { values: Values; fresh: string[] } {
+  try {
+    const kept = JSON.parse(localStorage.getItem(`comfyd.last.${key}`) ?? 'null') as { values: Values; fresh: string[] } | null;
+    return kept ?? { values: {}, fresh: [] };
+  } catch {
+    return { values: {}, fresh: [] };
+  }
+}
+
+function keepLast(key: string, values: Values, fresh: string[]): void {
+  try {
+    localStorage.setItem(`comfyd.last.${key}`, JSON.stringify({ values, fresh }));
+  } catch {
+    // The store is full or forbidden: the form begins with the workflow's own values next time.
+  }
+}
+
+/** Props of the form. */
+export interface FormPageProps {
+  source: Source;
+  instances: Instance[];
+  byDefault: Instance | undefined;
+  chosen: string | undefined;
+  onChoose: (name: string | undefined) => void;
+}
+
+/** The form. */
+export function FormPage({ source, instances, byDefault, chosen, onChoose }: FormPageProps): JSX.Element {
+  const { form } = source;
+  const last = useMemo(() => lastOf(source.key), [source.key]);
+  const values = useSignal<Values>(startOf(form, last.values));
+  const fresh = useSignal<string[]>(last.fresh);
+  const files = useSignal<Record<string, File>>({});
+  const name = useSignal('');
+  const times = useSignal(1);
+  const all = useSignal(false);
+  const busy = useSignal(false);
+  const problem = useSignal<Problem | undefined>(undefined);
+  const target = chosen ?? byDefault?.name;
+  useEffect(() => {
+    const first = form.find((field) => field.kind === 'image');
+    const file = spare.peek();
+    if (!first || !file) return;
+    files.value = { [first.id]: file };
+    spare.value = undefined;
+  }, []);
+
+  const graph = useMemo(() => filled(source.graph, form, values.value), [source, values.value]);
+  const found = useFindings(graph, target);
+  const given = new Set(Object.keys(files.value));
+  const findings = found.findings?.filter((finding) => !given.has(`${finding.node_id}.${finding.input ?? ''}`));
+  const wrong = form.filter((field) => !fresh.value.includes(field.id) && wrongWith(field, values.value[field.id]) !== undefined);
+  const blocked = wrong.length > 0 || findings?.some((finding) => finding.certain) === true;
+
+  const run = async (front: boolean): Promise<void> => {
+    if (busy.peek() || blocked) return;
+    busy.value = true;
+    problem.value = undefined;
+    try {
+      keepLast(source.key, values.value, fresh.value);
+      let made: string | undefined;
+      for (let index = 0; index < times.value; index += 1) {
+        const drawn = { ...values.value };
+        for (const seed of form.filter((field) => field.kind === 'seed')) {
+          if (fresh.value.includes(seed.id) || index > 0) drawn[seed.id] = diced();
+        }
+        const { run_id: id } = await sendForm<{ run_id: string }>('/api/v1/runs', bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), { 'Idempotency-Key': crypto.randomUUID() });
+        made ??= id;
+      }
+      if (made !== undefined) openRun(made);
+    } catch (thrown) {
+      problem.value = problemOf(thrown);
+    }
+    busy.value = false;
+  };
+
+  const shown = form.filter((field) => all.value || !field.advanced);
+  const hidden = form.length - form.filter((field) => !field.advanced).length;
+  return (
+    <form class="stack launch" noValidate onSubmit={(event) => { event.preventDefault(); void run(event.submitter instanceof HTMLElement && event.submitter.dataset.front === 'yes'); }}>
+      <Tile title={`🎨 ${source.title}`} aside={<button type="button" class="plain right" onClick={() => go({ name: undefined })}>Other workflows</button>}>
+        {source.description !== undefined && <p class="muted launch-about">{aboutOf(source.description)}</p>}
+        {source.warnings.map((warning) => <p key={warning} class="text-warn">{warning}</p>)}
+        {shown.length === 0 && <p class="muted">This workflow has no values of its own.</p>}
+        <div class="fields">
+          {shown.map((field) => (
+            <FormField key={field.id} field={field} value={values.value[field.id] ?? ''} file={files.value[field.id]} fresh={fresh.value.includes(field.id)}
+              onValue={(value) => (values.value = { ...values.value, [field.id]: value })}
+              onFile={(file) => (files.value = withFile(files.value, field, file))}
+              onFresh={(on) => (fresh.value = on ? [...fresh.value, field.id] : fresh.value.filter((id) => id !== field.id))} />
+          ))}
+        </div>
+        {hidden > 0 && <p><button type="button" class="plain" aria-expanded={all.value} onClick={() => (all.value = !all.value)}>{all.value ? 'Fewer inputs' : `All inputs (${hidden} more)`}</button></p>}
+      </Tile>
+      <Tile title="▶️ Run">
+        <div class="launch-run">
+          <label>Instance
+            <select value={chosen ?? ''} onChange={(event) => onChoose(event.currentTarget.value || undefined)}>
+              <option value="">Auto{byDefault ? `: ${byDefault.label ?? byDefault.name}, the default` : ''}</option>
+              {instances.map((one) => <option key={one.name} value={one.name}>{one.label ?? one.name} ({one.state}{one.open_runs + one.waiting_runs > 0 ? `, ${one.open_runs + one.waiting_runs} runs` : ''})</option>)}
+            </select>
+          </label>
+          <label>Name<input type="text" maxLength={200} placeholder={source.title} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} /></label>
+          <label title="With more than one each has a seed of its own">Runs<input class="num" type="number" min="1" max={MOST_AT_ONCE} value={times.value} onInput={(event) => (times.value = Math.min(MOST_AT_ONCE, Math.max(1, Math.floor(Number(event.currentTarget.value)) || 1)))} /></label>
+        </div>
+        <p class="launch-button">
+          <button class="primary big" type="submit" disabled={busy.value || blocked} aria-busy={busy.value} title="Shift: to the front of the queue" onClick={(event) => (event.currentTarget.dataset.front = event.shiftKey ? 'yes' : '')}>
+            {busy.value ? <span class="spinner" aria-hidden="true" /> : '▶️'} {times.value > 1 ? `Run ${times.value} times` : 'Run Workflow'}
+          </button>
+        </p>
+        {problem.value && (
+          <Box tone="bad" role="alert">
+            <h3>{problem.value.message}</h3>
+            <p class="muted">{problem.value.hint}</p>
+            {problem.value.details !== undefined && <pre class="json">{problem.value.details}</pre>}
+          </Box>
+        )}
+        <Preflight instance={instances.find((one) => one.name === target)} look={found} findings={findings} title={name.value.trim() || source.title} times={times.value} wrong={wrong.length} />
+      </Tile>
+    </form>
+  );
+}
+
+/** The first paragraph of a description that is no heading. */
+function aboutOf(description: string): string {
+  return description.split(/\n\s*\n/).find((part) => part.trim() !== '' && !part.trim().startsWith('#'))?.trim() ?? '';
+}
+
+function withFile(files: Record<string, File>, field: Field, file: File | undefined): Record<string, File> {
+  const next = { ...files };
+  if (file) next[field.id] = file;
+  else delete next[field.id];
+  return next;
+}
+
+function bodyOf(source: Source, values: Values, files: Record<string, File>, instance: string | undefined, name: string, front: boolean): FormData {
+  const body = new FormData();
+  if (source.template !== undefined) body.set('template', source.template);
+  else body.set('workflow', source.text ?? JSON.stringify(source.graph));
+  const inputs = inputsText(source.form, values, files);
+  if (inputs !== '{}') body.set('inputs', inputs);
+  if (instance !== undefined) body.set('instance', instance);
+  body.set('workflow_name', name || source.title);
+  if (front) body.set('priority', String(TO_THE_FRONT));
+  for (const field of source.form) {
+    const file = files[field.id];
+    if (file && isFile(field)) body.set(`input_images[${field.node_id}]`, file, file.name);
+  }
+  return body;
+}

@@ -1,0 +1,146 @@
+/** A new run: a template or a dropped file, its form, and the button. */
+import { useSignal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { get, problemOf } from '../api/client';
+import type { Instance, Template } from '../api/types';
+import { go, hrefOf, onLink, route } from '../app/route';
+import { Box, Empty, Tile } from '../parts/tile';
+import { FormPage } from './form-page';
+import { dropped, dropProblem, FILE, ofDropped, ofTemplate, type Source, takeFile } from './source';
+
+/** The page. */
+export function NewRun(): JSX.Element {
+  const { name } = route.value;
+  return name === undefined || (name === FILE && !dropped.value) ? <Choice /> : <Prepared key={name} name={name} />;
+}
+
+/** The templates as cards, and a place for files. */
+function Choice(): JSX.Element {
+  const templates = useSignal<Template[] | undefined>(undefined);
+  const problem = useSignal<string | undefined>(undefined);
+  useEffect(() => {
+    const abort = new AbortController();
+    get<{ workflows: Template[] }>('/api/v1/workflows', abort.signal).then(
+      (answer) => (templates.value = answer.workflows),
+      (thrown: unknown) => {
+        if (!abort.signal.aborted) problem.value = problemOf(thrown).message;
+      },
+    );
+    return () => abort.abort();
+  }, []);
+  return (
+    <div class="stack launch">
+      {dropProblem.value !== undefined && <Box tone="warn" role="alert">{dropProblem.value}</Box>}
+      <Tile title="🎨 New run" aside={<span class="muted">Pick a template, or bring a workflow of your own</span>}>
+        {problem.value !== undefined && <Box tone="bad" role="alert">{problem.value}</Box>}
+        <ul class="template-cards">
+          {templates.value?.map((template) => <li key={template.name}><TemplateCard template={template} /></li>)}
+          <li><FileCard /></li>
+        </ul>
+        {!templates.value && problem.value === undefined && <Empty title="Reading the templates …" />}
+      </Tile>
+    </div>
+  );
+}
+
+function TemplateCard({ template }: { template: Template }): JSX.Element {
+  const to = { view: 'new', name: template.name, pane: 'main' } as const;
+  if (template.error != null) {
+    return (
+      <div class="template-card broken">
+        <span class="picture" aria-hidden="true">⚠️</span>
+        <strong>{template.title}</strong>
+        <span class="text-bad">{template.error.message}</span>
+        <span class="muted">{template.error.hint}</span>
+      </div>
+    );
+  }
+  return (
+    <a class="template-card" data-template={template.name} href={hrefOf(to)} onClick={onLink(to)}>
+      {template.preview != null ? <img class="picture" src={template.preview} alt="" loading="lazy" /> : <span class="picture" aria-hidden="true">🧩</span>}
+      <strong>{template.title}</strong>
+      {template.description != null && <span class="muted">{template.description}</span>}
+      <span class="muted num">{template.node_count} nodes{template.source === 'user' ? ' · yours' : ''}{template.needs_models.length > 0 ? ` · ${template.needs_models.length} ${template.needs_models.length === 1 ? 'model' : 'models'}` : ''}</span>
+    </a>
+  );
+}
+
+function FileCard(): JSX.Element {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <button type="button" class="template-card file-card" onClick={() => input.current?.click()}>
+      <span class="picture" aria-hidden="true">📂</span>
+      <strong>Your own workflow</strong>
+      <span class="muted">Drop a workflow (.json) or a picture made by ComfyUI (.png, .webp) anywhere on this page, or choose a file.</span>
+      <input ref={input} type="file" hidden aria-label="A workflow or a picture made by ComfyUI" accept=".json,.png,.webp,application/json,image/png,image/webp" onClick={(event) => event.stopPropagation()}
+        onChange={(event) => {
+          const [file] = event.currentTarget.files ?? [];
+          if (file) void takeFile(file);
+        }} />
+    </button>
+  );
+}
+
+/** The instances, and the one that a run without a choice goes to. */
+function useInstances(): { all: Instance[]; byDefault: Instance | undefined; isRead: boolean } {
+  const all = useSignal<Instance[] | undefined>(undefined);
+  useEffect(() => {
+    const abort = new AbortController();
+    const read = (): void => void get<{ instances: Instance[] }>('/api/v1/instances', abort.signal).then(
+      (answer) => (all.value = answer.instances),
+      () => (all.value ??= []),
+    );
+    read();
+    const timer = setInterval(read, 5000);
+    return () => {
+      clearInterval(timer);
+      abort.abort();
+    };
+  }, []);
+  return { all: all.value ?? [], byDefault: all.value?.find((one) => one.default), isRead: all.value !== undefined };
+}
+
+/** A source that is read for an instance, and its form. */
+function Prepared({ name }: { name: string }): JSX.Element {
+  const { all, byDefault, isRead } = useInstances();
+  const source = useSignal<Source | undefined>(undefined);
+  const problem = useSignal<{ message: string; hint: string } | undefined>(undefined);
+  const chosen = useSignal<string | undefined>(undefined);
+  const target = chosen.value ?? byDefault?.name;
+  const file = dropped.value;
+  useEffect(() => {
+    if (!isRead) return undefined;
+    const abort = new AbortController();
+    const read = name === FILE && file ? ofDropped(file, target) : ofTemplate(name, target, abort.signal).catch((thrown: unknown) => {
+      // An instance that cannot be asked has no lists to choose from; the form works without them.
+      if (abort.signal.aborted || target === undefined || problemOf(thrown).status === 404) throw thrown;
+      return ofTemplate(name, undefined, abort.signal);
+    });
+    read.then(
+      (found) => {
+        if (abort.signal.aborted) return;
+        source.value = found;
+        problem.value = undefined;
+      },
+      (thrown: unknown) => {
+        if (!abort.signal.aborted) problem.value = problemOf(thrown);
+      },
+    );
+    return () => abort.abort();
+  }, [name, target, isRead, file]);
+  if (problem.value) {
+    return (
+      <div class="stack launch">
+        <Box tone="bad" role="alert">
+          <h3>This cannot be run</h3>
+          <p>{problem.value.message}</p>
+          <p class="muted">{problem.value.hint}</p>
+          <div class="actions"><button type="button" onClick={() => go({ name: undefined })}>Back to the templates</button></div>
+        </Box>
+      </div>
+    );
+  }
+  if (!source.value) return <Empty title="Reading the workflow …" />;
+  return <FormPage key={source.value.key} source={source.value} instances={all} byDefault={byDefault} chosen={chosen.value} onChoose={(to) => (chosen.value = to)} />;
+}

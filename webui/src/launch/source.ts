@@ -1,0 +1,137 @@
+/** Where a new run comes from: a template of the server, or a file that somebody dropped. */
+import { signal } from '@preact/signals';
+import { get, Problem, send } from '../api/client';
+import type { Field, GraphNode, TemplateDetail } from '../api/types';
+import { go } from '../app/route';
+import { carriedBy } from './embedded';
+import { type ClassInfo, formOf } from './form';
+
+/** What is to be run. */
+export interface Source {
+  /** What its last values are kept under. */
+  key: string;
+  title: string;
+  description: string | undefined;
+  /** The name of the template; undefined for a file. */
+  template: string | undefined;
+  /** The text of the file, sent as it is. */
+  text: string | undefined;
+  graph: Record<string, GraphNode>;
+  form: Field[];
+  /** What was put right when a canvas was converted. */
+  warnings: string[];
+}
+
+/** The text of a file. */
+export interface Dropped {
+  name: string;
+  text: string;
+}
+
+const KEPT = 'comfyd.dropped';
+/** What the address has for a dropped file. */
+export const FILE = ':file';
+
+function kept(): Dropped | undefined {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? 'null') as Dropped | null ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The file that was dropped last. */
+export const dropped = signal<Dropped | undefined>(kept());
+/** What is wrong with the file that was dropped last. */
+export const dropProblem = signal<string | undefined>(undefined);
+/** A picture without a workflow: the next form takes it as its first input. */
+export const spare = signal<File | undefined>(undefined);
+
+/** Takes a file from anywhere on the page. */
+export async function takeFile(file: File): Promise<void> {
+  dropProblem.value = undefined;
+  try {
+    const text = await textOf(file);
+    if (text === undefined) {
+      if (!file.type.startsWith('image/')) throw new Error(`“${file.name}” is neither a workflow (.json) nor a picture made by ComfyUI.`);
+      spare.value = file;
+      dropProblem.value = `“${file.name}” carries no workflow. Pick a template that takes a picture: it is used there.`;
+      go({ view: 'new', name: undefined, pane: 'main' });
+      return;
+    }
+    dropped.value = { name: file.name, text };
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(dropped.value));
+    } catch {
+      // Too long to be kept over a reload; the page has it all the same.
+      sessionStorage.removeItem(KEPT);
+    }
+    go({ view: 'new', name: FILE, pane: 'main' });
+  } catch (thrown) {
+    dropProblem.value = thrown instanceof Error ? thrown.message : String(thrown);
+    go({ view: 'new', name: undefined, pane: 'main' });
+  }
+}
+
+async function textOf(file: File): Promise<string | undefined> {
+  if (/\.json$/i.test(file.name) || file.type === 'application/json') {
+    const text = await file.text();
+    try {
+      JSON.parse(lenient(text));
+    } catch (error) {
+      throw new Error(`“${file.name}” is no JSON: ${error instanceof Error ? error.message : ''}`);
+    }
+    return text;
+  }
+  const { prompt, workflow } = await carriedBy(file);
+  return prompt ?? workflow;
+}
+
+/** Python writes NaN and Infinity, which JSON has not; they only matter to whom it is sent. */
+function lenient(text: string): string {
+  return text.replace(/([:[,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, '$1null');
+}
+
+/** Reads a template, with the lists of an instance. */
+export async function ofTemplate(name: string, instance: string | undefined, abort: AbortSignal): Promise<Source> {
+  const query = instance === undefined ? '' : `?instance=${encodeURIComponent(instance)}`;
+  const detail = await get<TemplateDetail>(`/api/v1/workflows/${encodeURIComponent(name)}${query}`, abort);
+  return { key: name, title: detail.title, description: detail.description ?? undefined, template: name, text: undefined, graph: detail.workflow as unknown as Source['graph'], form: detail.form, warnings: [] };
+}
+
+interface Converted {
+  workflow: Record<string, GraphNode>;
+  warnings: { message: string }[];
+}
+
+/** Reads a dropped file. A canvas is converted by the server, with the classes of the instance. */
+export async function ofDropped(file: Dropped, instance: string | undefined): Promise<Source> {
+  const read = JSON.parse(lenient(file.text)) as Record<string, unknown>;
+  const title = file.name.replace(/\.[^.]+$/, '');
+  let graph = (typeof read.prompt === 'object' && read.prompt !== null && !Array.isArray(read.prompt) ? read.prompt : read) as Record<string, GraphNode>;
+  let text = graph === (read as unknown) ? file.text : JSON.stringify(graph);
+  let warnings: string[] = [];
+  if (Array.isArray(read.nodes)) {
+    const made = await send<Converted>('POST', '/api/v1/workflows/convert', { workflow: read, ...(instance !== undefined && { instance }) });
+    graph = made.workflow;
+    text = JSON.stringify(graph);
+    warnings = made.warnings.map((warning) => warning.message);
+  }
+  const nodes = Object.values(graph);
+  if (nodes.length === 0 || !nodes.every((node) => typeof node?.class_type === 'string')) {
+    throw new Problem(400, { code: 'no_workflow', message: `“${file.name}” is no workflow of ComfyUI.`, hint: 'A workflow in API format has ids with class_type, a canvas has nodes and links.' });
+  }
+  return { key: `file ${file.name}`, title, description: undefined, template: undefined, text, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
+}
+
+/** What the instance says of the classes of a graph; nothing where it cannot be asked, then the form has no lists to choose from. */
+async function classesOf(nodes: GraphNode[], instance: string | undefined): Promise<Record<string, ClassInfo>> {
+  if (instance === undefined) return {};
+  const names = [...new Set(nodes.map((node) => node.class_type))];
+  const asked = names.map(async (name) => {
+    const { classes } = await get<{ classes: Record<string, ClassInfo> }>(`/api/v1/instances/${encodeURIComponent(instance)}/object_info?class=${encodeURIComponent(name)}`);
+    return classes;
+  });
+  const answers = await Promise.allSettled(asked);
+  return Object.assign({}, ...answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : {}))) as Record<string, ClassInfo>;
+}

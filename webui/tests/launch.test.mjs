@@ -1,0 +1,244 @@
+/** A new run against the real program: three clicks, forms, dropped files, what is checked beforehand. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { crc32, deflateSync } from 'node:zlib';
+import { openBrowser } from './browser.mjs';
+import { startDemo, until } from './server.mjs';
+import { workflow } from './workflows.mjs';
+
+let demo;
+let browser;
+
+before(async () => {
+  demo = await startDemo({ speed: 20 });
+  browser = await openBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.end();
+});
+
+async function opened(path = '/') {
+  const page = await browser.page(demo.page);
+  await page.waitForSelector('[data-link=live]');
+  if (path !== '/') await page.goto(demo.origin + path);
+  return page;
+}
+
+/** Drops a file onto an element as a hand would. */
+async function drop(page, name, type, data, onto = 'body') {
+  const files = await page.evaluateHandle(([name, type, base]) => {
+    const bytes = Uint8Array.from(atob(base), (letter) => letter.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], name, { type }));
+    return transfer;
+  }, [name, type, Buffer.from(data).toString('base64')]);
+  await page.dispatchEvent(onto, 'dragover', { dataTransfer: files });
+  await page.dispatchEvent(onto, 'drop', { dataTransfer: files });
+}
+
+function chunk(kind, body) {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(body.length);
+  const rest = Buffer.concat([Buffer.from(kind), body]);
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(rest));
+  return Buffer.concat([length, rest, sum]);
+}
+
+/** A picture of one point, with texts as ComfyUI writes them. */
+function png(texts = {}) {
+  const head = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]);
+  const parts = Object.entries(texts).map(([key, text]) => chunk('tEXt', Buffer.from(`${key}\0${text}`, 'latin1')));
+  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]), chunk('IHDR', head), ...parts, chunk('IDAT', deflateSync(Buffer.from([0, 0]))), chunk('IEND', Buffer.alloc(0))]);
+}
+
+/** A WebP with Exif as ComfyUI writes it: texts in its first directory. */
+function webp(texts) {
+  const values = texts.map((text) => Buffer.from(`${text}\0`));
+  let at = 8 + 2 + values.length * 12 + 4;
+  const head = Buffer.from('II*\0\x08\0\0\0', 'latin1');
+  const count = Buffer.alloc(2);
+  count.writeUInt16LE(values.length);
+  const entries = values.map((value, index) => {
+    const entry = Buffer.alloc(12);
+    entry.writeUInt16LE(0x0110 - index, 0);
+    entry.writeUInt16LE(2, 2);
+    entry.writeUInt32LE(value.length, 4);
+    entry.writeUInt32LE(at, 8);
+    at += value.length;
+    return entry;
+  });
+  const exif = Buffer.concat([head, count, ...entries, Buffer.alloc(4), ...values]);
+  const body = Buffer.concat([exif, Buffer.alloc(exif.length % 2)]);
+  const size = (length) => { const four = Buffer.alloc(4); four.writeUInt32LE(length); return four; };
+  return Buffer.concat([Buffer.from('RIFF'), size(12 + body.length), Buffer.from('WEBP'), Buffer.from('EXIF'), size(exif.length), body]);
+}
+
+async function runOf(page) {
+  await page.waitForSelector('.run-head');
+  return new URL(page.url()).searchParams.get('run');
+}
+
+async function done(id) {
+  return until(`run ${id} to be completed`, async () => {
+    const run = await demo.run(id);
+    assert.notEqual(run.status, 'failed', JSON.stringify(run.error));
+    return run.status === 'completed' ? run : undefined;
+  }, 60_000);
+}
+
+test('three clicks from the page of the demo to a running workflow, and then its output', async () => {
+  const page = await opened();
+  await page.click('.topbar a.button.primary');
+  await page.click('[data-template=txt2img_basic]');
+  await page.click('button:has-text("Run Workflow")');
+  const id = await runOf(page);
+  const run = await done(id);
+  assert.equal(run.workflow_name, 'Text to image');
+  await page.waitForSelector('.output img');
+  assert.deepEqual(browser.complaints, []);
+  await page.close();
+});
+
+test('the form has a field of each kind, sends what was changed, and begins with it the next time', async () => {
+  const page = await opened('/?view=new&name=txt2img_basic');
+  await page.waitForSelector('[data-field="6.text"] textarea');
+  await page.fill('[data-field="6.text"] textarea', 'a <b>red</b> boat');
+  await page.fill('[data-field="5.width"] input', '256');
+  await page.fill('[data-field="3.seed"] input', '18446744073709551610');
+  await page.fill('[data-field="3.cfg"] input', '4.5');
+  await page.selectOption('[data-field="3.sampler_name"] select', 'heun');
+  assert.equal(await page.locator('[data-field="3.denoise"]').count(), 0, 'what most leave alone is hidden');
+  await page.click('text=All inputs');
+  await page.fill('[data-field="3.denoise"] input', '0.9');
+  await page.fill('[data-field="3.steps"] input', '3');
+  await page.fill('.launch-run input[type=text]', 'boats');
+  await page.click('button:has-text("Run Workflow")');
+  const id = await runOf(page);
+  assert.equal((await done(id)).workflow_name, 'boats');
+  const text = await (await fetch(`${demo.origin}/api/v1/runs/${id}/workflow`, { headers: { Authorization: `Bearer ${demo.token}` } })).text();
+  assert.ok(text.includes('18446744073709551610'), 'a seed beyond 2^53 is sent as it was typed');
+  const graph = JSON.parse(text).workflow;
+  assert.deepEqual([graph[6].inputs.text, graph[5].inputs.width, graph[3].inputs.cfg, graph[3].inputs.sampler_name, graph[3].inputs.denoise, graph[3].inputs.steps], ['a <b>red</b> boat', 256, 4.5, 'heun', 0.9, 3]);
+  await page.goto(`${demo.origin}/?view=new&name=txt2img_basic`);
+  await page.waitForSelector('[data-field="6.text"] textarea');
+  assert.equal(await page.inputValue('[data-field="6.text"] textarea'), 'a <b>red</b> boat');
+  assert.equal(await page.inputValue('[data-field="3.seed"] input'), '18446744073709551610');
+  await page.close();
+});
+
+test('a value out of its bounds is told at its field, and nothing is sent', async () => {
+  const page = await opened('/?view=new&name=txt2img_basic');
+  await page.waitForSelector('[data-field="3.steps"] input');
+  await page.fill('[data-field="3.steps"] input', '0');
+  assert.match(await page.textContent('[data-field="3.steps"] [role=alert]'), /At least 1/);
+  assert.ok(await page.isDisabled('button:has-text("Run Workflow")'));
+  await page.fill('[data-field="3.seed"] input', '12x');
+  assert.match(await page.textContent('[data-field="3.seed"] [role=alert]'), /whole number/);
+  await page.fill('[data-field="3.steps"] input', '2');
+  await page.fill('[data-field="3.seed"] input', '12');
+  assert.ok(await page.isEnabled('button:has-text("Run Workflow")'));
+  await page.click('[aria-label="Another seed"]');
+  assert.match(await page.inputValue('[data-field="3.seed"] input'), /^\d+$/);
+  assert.notEqual(await page.inputValue('[data-field="3.seed"] input'), '12');
+  await page.close();
+});
+
+test('several runs at once have a seed each', async () => {
+  const page = await opened('/?view=new&name=txt2img_basic');
+  await page.waitForSelector('[data-field="3.steps"] input');
+  await page.fill('[data-field="3.steps"] input', '2');
+  await page.fill('.launch-run input[type=number]', '3');
+  await page.fill('.launch-run input[type=text]', 'thrice');
+  await page.click('button:has-text("Run 3 times")');
+  await runOf(page);
+  const { runs } = await demo.call('GET', '/api/v1/runs?name=thrice');
+  assert.equal(runs.length, 3);
+  const seeds = await Promise.all(runs.map(async (run) => (await demo.call('GET', `/api/v1/runs/${run.run_id}/workflow`)).workflow[3].inputs.seed));
+  assert.equal(new Set(seeds).size, 3);
+  await page.close();
+});
+
+test('a workflow dropped anywhere becomes a form, over a reload too, and runs as it is', async () => {
+  const page = await opened();
+  const graph = workflow('01_simple_save');
+  await drop(page, 'my <i>flow</i>.json', 'application/json', JSON.stringify(graph));
+  await page.waitForSelector('.fields');
+  assert.match(await page.textContent('.tile h2'), /my <i>flow<\/i>/);
+  await page.reload();
+  await page.waitForSelector('.fields');
+  await page.click('button:has-text("Run Workflow")');
+  const run = await done(await runOf(page));
+  assert.equal(run.workflow_name, 'my <i>flow</i>');
+  assert.ok(run.outputs.length > 0);
+  await page.close();
+});
+
+test('a picture carries its workflow: PNG and WebP', async () => {
+  const graph = JSON.stringify(workflow('01_simple_save'));
+  for (const [name, type, data] of [['made.png', 'image/png', png({ prompt: graph })], ['made.webp', 'image/webp', webp([`prompt:${graph}`])]]) {
+    const page = await opened();
+    await drop(page, name, type, data);
+    await page.waitForSelector('.fields');
+    assert.match(await page.textContent('.tile h2'), /made/);
+    await page.click('button:has-text("Run Workflow")');
+    await done(await runOf(page));
+    await page.close();
+  }
+});
+
+test('what cannot be run is told: no JSON, no workflow, a picture without one', async () => {
+  const page = await opened();
+  await drop(page, 'broken.json', 'application/json', '{"1":');
+  await page.waitForSelector('text=is no JSON');
+  await drop(page, 'list.json', 'application/json', '{"a": 1}');
+  await page.waitForSelector('text=is no workflow of ComfyUI');
+  await drop(page, 'empty.png', 'image/png', png());
+  await page.waitForSelector('text=carries no workflow');
+  await page.close();
+});
+
+test('a canvas is converted by the server, or what the server says is shown', async () => {
+  const page = await opened();
+  const canvas = { nodes: [{ id: 1, type: 'EmptyImage', inputs: [], outputs: [{ name: 'IMAGE', type: 'IMAGE', links: [1] }], widgets_values: [64, 64, 1, 255], mode: 0 }, { id: 2, type: 'SaveImage', inputs: [{ name: 'images', type: 'IMAGE', link: 1 }], outputs: [], widgets_values: ['canvas'], mode: 0 }], links: [[1, 1, 0, 2, 0, 'IMAGE']], version: 0.4 };
+  const answer = page.waitForResponse((response) => response.url().endsWith('/workflows/convert'));
+  await drop(page, 'canvas.json', 'application/json', JSON.stringify(canvas));
+  if ((await answer).ok()) {
+    await page.waitForSelector('[data-field="2.filename_prefix"], .fields');
+    await page.click('button:has-text("Run Workflow")');
+    await done(await runOf(page));
+  } else {
+    await page.waitForSelector('text=This cannot be run');
+    assert.ok((await page.textContent('.box.bad p')).length > 5);
+  }
+  await page.close();
+});
+
+test('a picture dropped on its field is sent with the run', async () => {
+  const page = await opened('/?view=new&name=image_enhancement');
+  await page.waitForSelector('.drop-field');
+  await drop(page, 'photo.png', 'image/png', png(), '.drop-field');
+  await page.waitForSelector('.drop-field img');
+  assert.match(await page.textContent('.drop-field'), /photo\.png/);
+  await page.click('button:has-text("Run Workflow")');
+  const id = await runOf(page);
+  await done(id);
+  const { uploads } = await demo.call('GET', `/api/v1/runs/${id}/workflow`);
+  assert.deepEqual(uploads.map((upload) => [upload.node_id, upload.file_name]), [['1', 'photo.png']]);
+  await page.close();
+});
+
+test('the look beforehand says where it goes; what is sure to be refused blocks the button', async () => {
+  const page = await opened('/?view=new&name=txt2img_basic');
+  await page.waitForSelector('.preflight');
+  await page.waitForSelector('.preflight:not([data-look=looking])');
+  assert.match(await page.textContent('.preflight'), /It goes to 127\.0\.0\.1-\d+/);
+  await page.route('**/api/v1/workflows/validate', (route) => route.fulfill({ json: { success: true, valid: false, findings: [{ node_id: '4', class: 'CheckpointLoaderSimple', input: 'ckpt_name', certain: true, message: 'value_not_in_list', hint: 'Choose another.' }], warnings: [] } }));
+  await page.fill('[data-field="3.steps"] input', '5');
+  await page.waitForSelector('.preflight .bad');
+  assert.match(await page.textContent('.preflight .bad'), /CheckpointLoaderSimple \(4\): value_not_in_list/);
+  assert.ok(await page.isDisabled('button:has-text("Run Workflow")'));
+  await page.close();
+});
