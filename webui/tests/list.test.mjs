@@ -1,4 +1,4 @@
-/** The list over a long past: 100,000 runs are listed, scrolled, searched and filtered, and only the rows in sight exist. */
+/** The list over a long past (COMFYD_UI_RUNS, 20,000): runs are listed, scrolled, searched and filtered, and only the rows in sight exist. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { openBrowser } from './browser.mjs';
 import { startComfy, startServer, until } from './server.mjs';
 import { workflow } from './workflows.mjs';
 
-const RUNS = Number(process.env.COMFYD_UI_RUNS ?? 100_000);
+const RUNS = Number(process.env.COMFYD_UI_RUNS ?? 20_000);
 let folder;
 let comfy;
 let server;

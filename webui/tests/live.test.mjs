@@ -176,6 +176,35 @@ test('cancel asks once, retry makes a new run, a failure is understood at a glan
   await page.close();
 });
 
+test('a run is painted at most twice a second, however many tabs one stream feeds', async () => {
+  const watchers = async () => (await server.call('GET', '/api/v1/stats')).followers;
+  await until('nobody who watches', async () => (await watchers()) === 0);
+  const id = await start(60, 'in four tabs');
+  const pages = [];
+  for (let count = 0; count < 4; count += 1) {
+    const page = await browser.page(server.page);
+    await page.goto(`${server.origin}/?run=${id}`);
+    await page.waitForSelector('.graph .node.running');
+    pages.push(page);
+  }
+  assert.equal(await watchers(), 2, 'the list and the run are told once, not once a tab');
+  const paints = await pages[0].evaluate(() => new Promise((resolve) => {
+    const times = [];
+    const head = document.querySelector('.run-head');
+    const observer = new MutationObserver((records) => records.some((record) => record.attributeName === 'data-seq') && times.push(performance.now()));
+    observer.observe(head, { attributes: true });
+    setTimeout(() => resolve(times), 4000);
+  }));
+  assert.ok(paints.length > 2, `it is painted: ${paints.length}`);
+  const gaps = paints.slice(1).map((time, index) => time - paints[index]);
+  // Timers of browsers may be some milliseconds early.
+  assert.ok(Math.min(...gaps) > 450, `${gaps.map(Math.round)} ms between paints`);
+  await server.call('POST', `/api/v1/runs/${id}/cancel`, {});
+  await Promise.all(pages.map((page) => page.waitForSelector('.run-head[data-status=cancelled]')));
+  await Promise.all(pages.map((page) => page.close()));
+  await until('nobody who watches', async () => (await watchers()) === 0);
+});
+
 test('nothing moves when nothing changed', async () => {
   const id = await start(10, 'quiet');
   await until('its end', async () => (await server.run(id)).status === 'completed');
