@@ -46,7 +46,7 @@ test('the link with the token leads in, and leaves the token nowhere', async () 
 test('a reload each second during a run: nothing goes back, and the picture is there at once', async () => {
   const page = await browser.page(server.page);
   await page.waitForSelector('[data-link=live]');
-  const id = await start(30);
+  const id = await start(60);
   let last = { seq: 0, percent: 0, nodes: {} };
   let reloads = 0;
   for (;;) {
@@ -179,7 +179,7 @@ test('cancel asks once, retry makes a new run, a failure is understood at a glan
 test('a run is painted at most twice a second, however many tabs one stream feeds', async () => {
   const watchers = async () => (await server.call('GET', '/api/v1/stats')).followers;
   await until('nobody who watches', async () => (await watchers()) === 0);
-  const id = await start(60, 'in four tabs');
+  const id = await start(200, 'in four tabs');
   const pages = [];
   for (let count = 0; count < 4; count += 1) {
     const page = await browser.page(server.page);
@@ -188,6 +188,11 @@ test('a run is painted at most twice a second, however many tabs one stream feed
     pages.push(page);
   }
   assert.equal(await watchers(), 2, 'the list and the run are told once, not once a tab');
+  await pages[1].reload();
+  await pages[1].waitForSelector('.graph .node.running');
+  await pages[2].goto(`${server.origin}/?view=run&q=nothing`);
+  await pages[2].goto(`${server.origin}/?run=${id}`);
+  await pages[2].waitForSelector('.graph .node.running');
   const paints = await pages[0].evaluate(() => new Promise((resolve) => {
     const times = [];
     const head = document.querySelector('.run-head');

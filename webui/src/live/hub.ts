@@ -109,7 +109,12 @@ export class Hub {
   /** Runs that nobody looks at any more. */
   private letGo(): void {
     const wanted = new Set([...this.pages.values()].flatMap((page) => [...page.runs]));
-    for (const id of this.watched.keys()) if (!wanted.has(id)) this.watched.delete(id);
+    for (const id of this.watched.keys()) {
+      if (wanted.has(id)) continue;
+      this.watched.delete(id);
+      // The stream tells it still, but its state is forgotten here: who looks at it again needs the state anew.
+      this.told.delete(id);
+    }
   }
 
   /** Tries at once: the network came back, somebody looks, or somebody logged in. */

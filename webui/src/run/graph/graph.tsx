@@ -129,7 +129,7 @@ function Card(props: { node: Node; x: number; y: number; selected: boolean; outp
       <circle class={`mark-bg ${state}`} cx="18" cy="20" r="9" />
       <text class="mark" x="18" y="24.3">{mark}</text>
       <text x="34" y="24">{cut(nodeName(node), 20)}</text>
-      <text class="sub" x="34" y="41">{cut(`${node.node_type} ${node.node_id}`, aside ? 17 : 25)}</text>
+      <text class="sub" x="34" y="41">{cut(`${node.node_type} ${node.node_id}`, aside ? 14 : 24)}</text>
       <text class="time" x={CARD.width - 9} y="41">{aside}</text>
       {stepped && <rect class="step-track" x="8" y={CARD.height - 6} width={CARD.width - 16} height="3" rx="1.5" />}
       {stepped && <rect class="step-fill" x="8" y={CARD.height - 6} width={CARD.width - 16} height="3" rx="1.5" style={{ transform: `scaleX(${node.progress / 100})` }} />}

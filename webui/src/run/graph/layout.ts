@@ -61,27 +61,39 @@ export async function layered(nodes: Node[], links: [string, string][]): Promise
     const at = graph.node(node.node_id) as { x?: number; y?: number } | undefined;
     return { id: node.node_id, x: Math.round((at?.x ?? 0) - CARD.width / 2), y: Math.round((at?.y ?? 0) - CARD.height / 2) };
   });
-  return framed(placed, links);
+  const ways = new Map(links.map(([from, to]) => [JSON.stringify([from, to]), (graph.edge(from, to) as { points?: Point[] } | undefined)?.points ?? []]));
+  return framed(placed, links, ways);
+}
+
+interface Point {
+  x: number;
+  y: number;
 }
 
 /** The size of all, and the lines between. */
-function framed(nodes: Placed[], links: [string, string][]): Layout {
+function framed(nodes: Placed[], links: [string, string][], ways: Map<string, Point[]>): Layout {
   const at = new Map(nodes.map((node) => [node.id, node]));
   const edges = links.flatMap(([from, to]) => {
     const a = at.get(from);
     const b = at.get(to);
-    return a && b ? [{ from, to, path: curve(a, b) }] : [];
+    return a && b ? [{ from, to, path: curve(a, b, ways.get(JSON.stringify([from, to])) ?? []) }] : [];
   });
   const width = nodes.reduce((most, node) => Math.max(most, node.x + CARD.width), CARD.width) + MARGIN;
   const height = nodes.reduce((most, node) => Math.max(most, node.y + CARD.height), CARD.height) + MARGIN;
   return { nodes, edges, width, height };
 }
 
-function curve(a: Placed, b: Placed): string {
-  const x1 = a.x + CARD.width;
-  const y1 = a.y + CARD.height / 2;
-  const x2 = b.x;
-  const y2 = b.y + CARD.height / 2;
-  const bend = Math.max(24, Math.min(120, Math.abs(x2 - x1) / 2));
-  return `M${x1},${y1}C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`;
+/** A line from the right side of one card to the left side of another, by the way that leads around the cards between. */
+function curve(a: Placed, b: Placed, way: Point[]): string {
+  const first = { x: a.x + CARD.width, y: a.y + CARD.height / 2 };
+  const last = { x: b.x, y: b.y + CARD.height / 2 };
+  // The outer points are on the borders of the cards; those between are where the line passes the layers between.
+  const points = [first, ...way.slice(1, -1).filter((point) => point.x > first.x && point.x < last.x), last];
+  let path = `M${first.x},${first.y}`;
+  for (const [index, to] of points.slice(1).entries()) {
+    const from = points[index] ?? first;
+    const bend = Math.max(8, Math.abs(to.x - from.x) / 2);
+    path += `C${Math.round(from.x + bend)},${Math.round(from.y)} ${Math.round(to.x - bend)},${Math.round(to.y)} ${Math.round(to.x)},${Math.round(to.y)}`;
+  }
+  return path;
 }
