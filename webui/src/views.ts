@@ -14,6 +14,7 @@ export interface Page {
 /** All pages but the run's. */
 export const PAGES: Partial<Record<View, Page>> = {
   new: { word: 'New run', sign: '🎨', wide: true, load: async () => (await import('./launch/page')).NewRun },
+  gallery: { word: 'Gallery', sign: '🖼️', wide: true, load: async () => (await import('./gallery/gallery')).Gallery },
   instances: { word: 'Instances', sign: '🖥️', wide: true, load: async () => (await import('./machines/instances')).Instances },
   setup: { word: 'Setup', sign: '🔧', wide: true, load: async () => (await import('./machines/setup')).SetupPage },
 };

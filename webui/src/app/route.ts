@@ -11,6 +11,9 @@ export type Tab = (typeof TABS)[number];
 export const SHOWN = ['all', 'active', 'completed', 'failed', 'cancelled'] as const;
 export type Shown = (typeof SHOWN)[number];
 
+/** What the gallery can be ordered by. */
+export const GROUPS = ['run', 'batch'] as const;
+
 /** What the address says. */
 export interface Route {
   view: View;
@@ -34,6 +37,11 @@ export interface Route {
   name: string | undefined;
   /** The column that a phone shows. */
   pane: 'list' | 'main';
+  /** Of the gallery: the kind of outputs, what their inputs are searched for, their age in days, how they are grouped. */
+  kind: string | undefined;
+  has: string;
+  days: number | undefined;
+  group: (typeof GROUPS)[number] | undefined;
 }
 
 function among<T extends string>(words: readonly T[], word: string | null): T | undefined {
@@ -57,6 +65,10 @@ function read(search: string): Route {
     on: text('on'),
     name: text('name'),
     pane: query.get('pane') === 'list' || (view === 'run' && !query.get('run')) ? 'list' : 'main',
+    kind: text('kind'),
+    has: query.get('has') ?? '',
+    days: Number(query.get('days')) || undefined,
+    group: among(GROUPS, query.get('group')),
   };
 }
 
@@ -73,6 +85,12 @@ function written(route: Route): string {
   if (route.on) query.set('on', route.on);
   if (route.name) query.set('name', route.name);
   if (route.pane === 'list' && (route.run || route.view !== 'run')) query.set('pane', 'list');
+  if (route.view === 'gallery') {
+    if (route.kind) query.set('kind', route.kind);
+    if (route.has) query.set('has', route.has);
+    if (route.days !== undefined) query.set('days', String(route.days));
+    if (route.group) query.set('group', route.group);
+  }
   const text = query.toString();
   return text ? `/?${text}` : '/';
 }

@@ -1,0 +1,138 @@
+/** The outputs of all runs, the newest first: runs are paged, and the outputs of those that have some are read. */
+import { type Signal, signal } from '@preact/signals';
+import { get, problemOf, runPath } from '../api/client';
+import type { Output, Summary } from '../api/types';
+import { noteRuns, onRuns } from '../live/store';
+import { shownAs } from '../run/outputs/outputs';
+import { hasValues, workflowOf } from '../run/outputs/provenance';
+import type { Shot } from '../run/outputs/shot';
+
+/** The kinds that one filters by. */
+export const KINDS = ['image', 'video', 'audio', 'text', 'file'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Which outputs are wanted. */
+export interface Wanted {
+  /** Searched for in names, ids, instances and errors, by the server. */
+  q: string;
+  on: string | undefined;
+  kind: Kind | undefined;
+  /** Searched for in the values of the workflows. */
+  has: string;
+  /** Not older than this many days. */
+  days: number | undefined;
+}
+
+/** A run with its outputs. */
+export interface Made {
+  summary: Summary;
+  shots: Shot[];
+}
+
+const PAGE = 60;
+const AT_ONCE = 6;
+
+interface PageOfRuns {
+  runs: Summary[];
+  next_cursor?: string | null;
+}
+
+/** The outputs that fit a filter. */
+export class Feed {
+  /** Runs with outputs that fit, the newest first. */
+  readonly made: Signal<Made[]> = signal([]);
+  readonly state: Signal<{ busy: boolean; more: boolean; problem: string | undefined }> = signal({ busy: false, more: true, problem: undefined });
+  /** How many runs were looked through. */
+  readonly searched: Signal<number> = signal(0);
+  /** Runs whose outputs are newer than what is shown. */
+  readonly news: Signal<ReadonlySet<string>> = signal(new Set());
+  readonly #wanted: Wanted;
+  readonly #abort = new AbortController();
+  readonly #after: string | undefined;
+  #cursor: string | undefined;
+  #end: () => void;
+
+  constructor(wanted: Wanted) {
+    this.#wanted = wanted;
+    this.#after = wanted.days === undefined ? undefined : new Date(Date.now() - wanted.days * 86_400_000).toISOString();
+    this.#end = onRuns((runs, deleted) => this.#hear(runs, deleted));
+  }
+
+  /** Ends it. */
+  close(): void {
+    this.#abort.abort();
+    this.#end();
+  }
+
+  /** Reads the next runs that have something, unless that is under way or there are none. */
+  async more(): Promise<void> {
+    const { busy, more } = this.state.peek();
+    if (busy || !more) return;
+    this.state.value = { busy: true, more, problem: undefined };
+    try {
+      const query = new URLSearchParams({ limit: String(PAGE) });
+      if (this.#wanted.q) query.set('text', this.#wanted.q);
+      if (this.#wanted.on) query.set('instance', this.#wanted.on);
+      if (this.#after) query.set('after', this.#after);
+      if (this.#cursor) query.set('cursor', this.#cursor);
+      const page = await get<PageOfRuns>(`/api/v1/runs?${query}`, this.#abort.signal);
+      noteRuns(page.runs);
+      const runs = page.runs.filter((run) => run.outputs > 0);
+      for (let at = 0; at < runs.length; at += AT_ONCE) {
+        const found = await Promise.all(runs.slice(at, at + AT_ONCE).map((run) => this.#read(run)));
+        this.made.value = [...this.made.peek(), ...found.filter((one) => one.shots.length > 0)];
+      }
+      this.searched.value += page.runs.length;
+      this.#cursor = page.next_cursor ?? undefined;
+      this.state.value = { busy: false, more: this.#cursor !== undefined, problem: undefined };
+    } catch (thrown) {
+      if (!this.#abort.signal.aborted) this.state.value = { busy: false, more: true, problem: problemOf(thrown).message };
+    }
+  }
+
+  /** Brings in what came since. */
+  async refresh(): Promise<void> {
+    const ids = [...this.news.peek()];
+    this.news.value = new Set();
+    const known = new Map(this.made.peek().map((one) => [one.summary.run_id, one]));
+    for (const id of ids) {
+      const summary = this.#fresh.get(id);
+      if (!summary) continue;
+      try {
+        const made = await this.#read(summary);
+        if (made.shots.length > 0) known.set(id, made);
+      } catch (thrown) {
+        if (!this.#abort.signal.aborted) this.state.value = { ...this.state.peek(), problem: problemOf(thrown).message };
+      }
+    }
+    if (!this.#abort.signal.aborted) this.made.value = [...known.values()].sort((a, b) => (a.summary.run_id < b.summary.run_id ? 1 : -1));
+  }
+
+  readonly #fresh = new Map<string, Summary>();
+
+  #hear(runs: Summary[], deleted: string[]): void {
+    const gone = new Set(deleted);
+    if (gone.size > 0 && this.made.peek().some((one) => gone.has(one.summary.run_id))) this.made.value = this.made.peek().filter((one) => !gone.has(one.summary.run_id));
+    const { q, on } = this.#wanted;
+    const news = new Set(this.news.peek());
+    const shown = new Map(this.made.peek().map((one) => [one.summary.run_id, one.summary]));
+    const oldest = this.made.peek().at(-1)?.summary.run_id;
+    for (const run of runs) {
+      if (on && run.instance !== on) continue;
+      if (q && ![run.workflow_name, run.run_id, run.instance].some((text) => text.toLowerCase().includes(q.toLowerCase()))) continue;
+      // What is older than what is shown comes by paging.
+      if (run.outputs === 0 || (oldest !== undefined && run.run_id < oldest) || (shown.get(run.run_id)?.seq ?? 0) >= run.seq) continue;
+      this.#fresh.set(run.run_id, run);
+      news.add(run.run_id);
+    }
+    if (news.size !== this.news.peek().size) this.news.value = news;
+  }
+
+  async #read(summary: Summary): Promise<Made> {
+    const { kind, has } = this.#wanted;
+    const id = summary.run_id;
+    if (has && !hasValues(await workflowOf(id), has)) return { summary, shots: [] };
+    const { outputs } = await get<{ outputs: Output[] }>(runPath(id, '/outputs'), this.#abort.signal);
+    return { summary, shots: outputs.filter((output) => kind === undefined || shownAs(output) === kind).map((output) => ({ run: id, output })) };
+  }
+}

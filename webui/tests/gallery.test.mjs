@@ -1,0 +1,196 @@
+/** The gallery over all runs: a thousand outputs, filters, the large view, comparing, and what comes while one looks. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openBrowser } from './browser.mjs';
+import { startComfy, startServer, until } from './server.mjs';
+import { workflow } from './workflows.mjs';
+
+const EACH = 250;
+const SIZES = [[96, 64], [64, 64], [64, 112], [120, 80]];
+
+let comfy;
+let server;
+let browser;
+const made = [];
+
+function pictures(index, count, [width, height] = SIZES[index % SIZES.length]) {
+  return { 1: { class_type: 'EmptyImage', inputs: { width, height, batch_size: count, color: 1000 + index } }, 2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: `gallery/run${index}` } } };
+}
+
+async function finished(graph, name) {
+  const { run_id: id } = await server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: name });
+  await until(`the end of ${name}`, async () => /completed|failed/.test((await server.run(id)).status), 120_000);
+  assert.equal((await server.run(id)).status, 'completed');
+  return id;
+}
+
+before(async () => {
+  comfy = await startComfy({ scale: 20 });
+  server = await startServer({ comfy: comfy.url });
+  browser = await openBrowser();
+  for (let index = 0; index < 4; index += 1) made.push(await finished(pictures(index, EACH), `album ${index}`));
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.end();
+  await comfy?.end();
+});
+
+async function open(query = '', one = browser) {
+  const page = await one.page(server.page);
+  await page.waitForSelector('[data-link=live]');
+  await page.goto(`${server.origin}/?view=gallery${query}`);
+  await page.waitForSelector('.gallery-tile');
+  return page;
+}
+
+const tiles = (page) => page.$$eval('.gallery-tile', (all) => all.map((tile) => tile.dataset.shot));
+
+test('a thousand outputs: what is out of sight is not there, and what was placed never moves', async () => {
+  const page = await open();
+  const first = (await tiles(page))[0];
+  assert.equal(first, `${made[3]}/1`, 'the newest run comes first');
+  const places = new Map();
+  let most = 0;
+  let last;
+  await until('all of them', async () => {
+    const seen = await page.evaluate(() => {
+      const box = document.querySelector('.gallery');
+      const all = [...document.querySelectorAll('.gallery-tile')].map((tile) => [tile.dataset.shot, tile.style.transform]);
+      box.scrollTop += 0.8 * box.clientHeight;
+      return { all, top: box.scrollTop, count: document.querySelector('.gallery-count').textContent };
+    });
+    for (const [shot, place] of seen.all) {
+      assert.equal(places.get(shot) ?? place, place, `${shot} moved`);
+      places.set(shot, place);
+    }
+    most = Math.max(most, seen.all.length);
+    const still = seen.top === last;
+    last = seen.top;
+    return still && places.size === 4 * EACH && seen.count.startsWith(`${4 * EACH} outputs of 4 runs`);
+  }, 120_000);
+  assert.ok(most < 200, `${most} tiles at once`);
+  await page.evaluate(() => document.querySelector('.gallery').scrollTo({ top: 0 }));
+  await page.waitForSelector(`[data-shot="${first}"]`);
+  await page.close();
+});
+
+test('a picture large: its values, the keys, and the way to its run', async () => {
+  const page = await open();
+  await page.click(`[data-shot="${made[3]}/1"] .picture`);
+  await page.waitForSelector('.lightbox.told .about-values');
+  assert.match(await page.textContent('.about'), /album 3/);
+  assert.match(await page.textContent('.about-values'), /color1003/);
+  await page.waitForFunction(() => document.querySelector('.lightbox img').naturalWidth === 120);
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction((run) => document.querySelector('.lightbox img').src.includes(`${run}/outputs/2/content`), made[3]);
+  await page.click('.about a');
+  await page.waitForFunction((run) => new URL(location.href).searchParams.get('run') === run, made[3]);
+  await page.waitForSelector('.run-head');
+  await page.close();
+});
+
+test('two to four are compared: over each other by keys, side by side, and what differs', async () => {
+  const page = await open('&group=run');
+  const choose = (shot) => page.check(`[data-shot="${shot}"] input[type=checkbox]`);
+  await choose(`${made[3]}/1`);
+  assert.ok(await page.isDisabled('.choice .primary'), 'one alone cannot be compared');
+  await page.evaluate((run) => {
+    const box = document.querySelector('.gallery');
+    return new Promise((resolve) => {
+      const look = () => (document.querySelector(`[data-shot^="${run}/"]`) ? resolve() : (box.scrollTop += 600, setTimeout(look, 50)));
+      look();
+    });
+  }, made[2]);
+  const other = await page.getAttribute(`[data-shot^="${made[2]}/"]`, 'data-shot');
+  await choose(other);
+  await page.click('.choice .primary');
+  await page.waitForSelector('.compare-stack img');
+  const seen = () => page.$eval('.compare-stack img:nth-of-type(2)', (image) => image.style.clipPath);
+  assert.equal(await seen(), 'inset(0px 50% 0px 0px)');
+  await page.focus('.compare-over input');
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await seen(), 'inset(0px 49% 0px 0px)');
+  await page.keyboard.press('Home');
+  assert.equal(await seen(), 'inset(0px 100% 0px 0px)');
+  await page.waitForSelector('.compare-table');
+  const rows = await page.$$eval('.compare-table tbody tr', (all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
+  assert.deepEqual(rows.find(([name]) => name === 'EmptyImage · color'), ['EmptyImage · color', '1003', '1002']);
+  assert.ok(!rows.some(([name]) => name.includes('batch_size')), 'what is the same is not said');
+  await page.click('text=Side by side');
+  assert.equal(await page.$$eval('.compare-grid figure', (all) => all.length), 2);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.compare', { state: 'detached' });
+  await page.click('.choice .plain');
+  await page.waitForSelector('.choice', { state: 'detached' });
+  await page.close();
+});
+
+test('filters stand in the address: kinds, inputs, words', async () => {
+  await finished(workflow('06_text'), 'words only');
+  await finished(workflow('05_audio'), 'sounds only');
+  const page = await open();
+  await page.click('.gallery-filters .chip:text("Texts")');
+  await page.waitForFunction(() => [...document.querySelectorAll('.gallery-tile')].length > 0 && [...document.querySelectorAll('.gallery-tile')].every((tile) => tile.querySelector('pre')));
+  assert.equal(new URL(page.url()).searchParams.get('kind'), 'text');
+  await page.reload();
+  await page.waitForSelector('.gallery-tile pre');
+  await page.click('.gallery-filters .chip:text("Sound")');
+  await page.waitForSelector('.gallery-tile audio');
+  await page.click('.gallery-filters .chip:text("All")');
+  await page.fill('[aria-label^="Search the inputs"]', 'color=1001');
+  await page.waitForFunction((run) => {
+    const all = [...document.querySelectorAll('.gallery-tile')];
+    return all.length > 0 && all.every((tile) => tile.dataset.shot.startsWith(run));
+  }, made[1]);
+  await page.fill('[aria-label^="Search the inputs"]', 'color=77');
+  await page.waitForSelector('.gallery .empty');
+  assert.match(await page.textContent('.gallery .empty'), /No output matches.*with color=77/s);
+  await page.click('text=Clear the filters');
+  await page.waitForSelector('.gallery-tile');
+  assert.equal(new URL(page.url()).search, '?view=gallery');
+  await page.close();
+});
+
+test('new outputs appear at the top; further down they are only said to be there', async () => {
+  const page = await open();
+  await page.waitForSelector('.gallery-tile');
+  const fresh = await finished(pictures(8, 2), 'just made');
+  await page.waitForSelector(`[data-shot="${fresh}/1"]`);
+  await page.evaluate(() => (document.querySelector('.gallery').scrollTop = 900));
+  await page.waitForFunction(() => document.querySelector('.gallery').scrollTop > 800);
+  const before = await page.$eval('.gallery', (box) => box.scrollTop);
+  const later = await finished(pictures(9, 3), 'later');
+  await page.click('.gallery-count .chip');
+  await page.waitForSelector(`[data-shot="${later}/3"]`);
+  assert.ok(before > 800);
+  await page.close();
+});
+
+test('the outputs of one run: many are shown as one comes to them', async () => {
+  const page = await browser.page(server.page);
+  await page.waitForSelector('[data-link=live]');
+  await page.goto(`${server.origin}/?run=${made[0]}&tab=outputs`);
+  await page.waitForSelector('.output');
+  const count = () => page.$$eval('.output', (all) => all.length);
+  assert.ok((await count()) < EACH, 'not all at once');
+  await until('all of them', async () => {
+    await page.evaluate(() => document.querySelector('.main-column').scrollBy(0, 1200));
+    return (await count()) === EACH;
+  });
+  await page.close();
+});
+
+test('a phone: nothing is wider than it', async () => {
+  const phone = await openBrowser({ width: 360, height: 740, phone: true });
+  const page = await open('&group=run', phone);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  await page.tap('.gallery-tile .picture');
+  await page.waitForSelector('.lightbox .about');
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  assert.deepEqual(phone.complaints, []);
+  await phone.close();
+});
+
+test('nothing was complained of', () => assert.deepEqual(browser.complaints, []));
