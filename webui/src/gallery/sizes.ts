@@ -12,6 +12,7 @@ export const learned = signal(0);
 /** A picture is not shown higher than this by its width, so that a banner does not fill a column. */
 const TALLEST = 2.2;
 const FLATTEST = 0.35;
+const PATIENCE_MS = 10_000;
 const AUDIO_PX = 64;
 const FILE_PX = 84;
 const LINE_PX = 17;
@@ -49,21 +50,23 @@ function tell(): void {
   });
 }
 
-/** Loads what is not known yet. A picture that cannot be loaded gets a square. */
+/** Loads what is not known yet. A picture that cannot be loaded, or not soon, gets a square. */
 export function measure(shots: readonly Shot[]): void {
   for (const shot of shots) {
     const key = keyOf(shot);
     if (asked.has(key)) continue;
     asked.add(key);
     const image = new Image();
-    image.onload = () => {
-      shapes.set(key, image.naturalWidth > 0 ? image.naturalHeight / image.naturalWidth : 1);
+    const learn = (shape: number): void => {
+      clearTimeout(timer);
+      if (shapes.has(key)) return;
+      shapes.set(key, shape);
       tell();
     };
-    image.onerror = () => {
-      shapes.set(key, 1);
-      tell();
-    };
+    // One that does not come must not hold up all that are behind it.
+    const timer = setTimeout(() => learn(1), PATIENCE_MS);
+    image.onload = () => learn(image.naturalWidth > 0 ? image.naturalHeight / image.naturalWidth : 1);
+    image.onerror = () => learn(1);
     image.src = thumbnailOf(shot.run, shot.output);
   }
 }

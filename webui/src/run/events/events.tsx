@@ -38,6 +38,15 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
     const element = ref.current;
     if (element && atEnd.current) element.scrollTop = element.scrollHeight;
   }, [shown.value.length]);
+  // The line of the moment that is looked at, or the last one before it.
+  const cursor = seq === undefined ? -1 : shown.value.findLastIndex((line) => line.seq <= seq);
+  useEffect(() => {
+    const element = ref.current;
+    const top = cursor * ROW_PX;
+    if (!element || cursor < 0 || (top >= element.scrollTop && top + ROW_PX <= element.scrollTop + element.clientHeight)) return;
+    atEnd.current = false;
+    element.scrollTop = top - element.clientHeight / 2;
+  }, [cursor]);
   const toggle = (kind: Kind): void => {
     const next = new Set(hidden.peek());
     if (!next.delete(kind)) next.add(kind);
@@ -60,7 +69,7 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
         }}>
         {shown.value.length === 0 && <Empty title={lines.value.length === 0 ? 'Reading the events …' : 'No events match'} />}
         <div class="space" style={{ height: `${shown.value.length * ROW_PX}px` }}>
-          {seen.map((line, index) => <Row key={line.seq} line={line} before={shown.value[first + index - 1]} top={(first + index) * ROW_PX} current={line.seq === seq} onSeek={onSeek} />)}
+          {seen.map((line, index) => <Row key={line.seq} line={line} before={shown.value[first + index - 1]} top={(first + index) * ROW_PX} current={first + index === cursor} onSeek={onSeek} />)}
         </div>
       </div>
     </div>

@@ -9,6 +9,8 @@ import { newStory, type Story, tell } from './story';
 const BLOCK = 1000;
 /** The most events of an answer. */
 const PIECE = 5000;
+/** After a failure the background waits this long. */
+const REST_MS = 5000;
 /** How many runs are remembered. */
 const KEPT = 3;
 
@@ -30,7 +32,8 @@ export class Reel {
   readonly #id: string;
   #wanted: AbortController | undefined;
   #filling = false;
-  #broken = false;
+  /** After a failure it is tried again from this time on. */
+  #rest = -Infinity;
 
   constructor(id: string) {
     this.#id = id;
@@ -49,7 +52,7 @@ export class Reel {
     this.tape = new Tape();
     this.story = newStory();
     this.newest = 0;
-    this.#broken = false;
+    this.#rest = -Infinity;
     this.problem.value = undefined;
     this.version.value += 1;
   }
@@ -70,7 +73,7 @@ export class Reel {
 
   /** Reads all that is missing, one answer after the other. */
   async fill(): Promise<void> {
-    if (this.#filling || this.#broken) return;
+    if (this.#filling || performance.now() < this.#rest) return;
     this.#filling = true;
     try {
       while (this.tape.filled < this.newest) {
@@ -81,7 +84,7 @@ export class Reel {
       }
     } catch {
       // The slider works without marks; what is looked at is asked for by itself and says what is wrong.
-      this.#broken = true;
+      this.#rest = performance.now() + REST_MS;
     } finally {
       this.#filling = false;
     }
