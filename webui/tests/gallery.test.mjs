@@ -1,6 +1,7 @@
 /** The gallery over all runs: a thousand outputs, filters, the large view, comparing, and what comes while one looks. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { AxeBuilder } from '@axe-core/playwright';
 import { openBrowser } from './browser.mjs';
 import { startComfy, startServer, until } from './server.mjs';
 import { workflow } from './workflows.mjs';
@@ -87,6 +88,7 @@ test('a picture large: its values, the keys, and the way to its run', async () =
   assert.match(await page.textContent('.about'), /album 15/);
   assert.match(await page.textContent('.about-values'), /color1015/);
   await page.waitForFunction(() => document.querySelector('.lightbox img').naturalWidth === 120);
+  assert.ok(await page.evaluate(() => document.querySelector('.lightbox img').getBoundingClientRect().bottom <= innerHeight), 'all of it is in sight');
   await page.keyboard.press('ArrowRight');
   await page.waitForFunction((run) => document.querySelector('.lightbox img').src.includes(`${run}/outputs/2/content`), made[LAST]);
   await page.click('.about a');
@@ -186,6 +188,27 @@ test('the outputs of one run: many are shown as one comes to them', async () => 
   await page.close();
 });
 
+test('names from outside are text here too', async () => {
+  const hostile = '<img src=x onerror="window.hacked=1">';
+  const graph = pictures(9, 2);
+  graph['2'].inputs.filename_prefix = 'gallery/hostile';
+  graph['2']._meta = { title: hostile };
+  const id = await finished(graph, hostile);
+  const page = await open();
+  await page.waitForSelector(`[data-shot="${id}/1"]`);
+  assert.equal(await page.textContent(`[data-shot="${id}/1"] figcaption a`), hostile);
+  await page.click(`[data-shot="${id}/1"] .picture`);
+  await page.waitForSelector('.about-values');
+  assert.ok((await page.textContent('.about')).includes(hostile));
+  await page.keyboard.press('Escape');
+  await page.check(`[data-shot="${id}/1"] input`);
+  await page.check('.gallery-tile:not(.chosen) input');
+  await page.click('.choice .primary');
+  await page.waitForSelector('.compare-stack');
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  await page.close();
+});
+
 test('a phone: nothing is wider than it', async () => {
   const phone = await openBrowser({ width: 360, height: 740, phone: true });
   const page = await open('&group=run', phone);
@@ -195,6 +218,21 @@ test('a phone: nothing is wider than it', async () => {
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   assert.deepEqual(phone.complaints, []);
   await phone.close();
+});
+
+test('no serious findings of axe: gallery, large view, comparison', async () => {
+  const page = await open('&group=run');
+  const findings = async () => (await new AxeBuilder({ page }).analyze()).violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(' | ')}`);
+  assert.deepEqual(await findings(), []);
+  await page.click('.gallery-tile .picture');
+  await page.waitForSelector('.about-values');
+  assert.deepEqual(await findings(), []);
+  await page.keyboard.press('Escape');
+  for (const box of (await page.$$('.gallery-choose input')).slice(0, 2)) await box.check();
+  await page.click('.choice .primary');
+  await page.waitForSelector('.compare-stack');
+  assert.deepEqual(await findings(), []);
+  await page.close();
 });
 
 test('nothing was complained of', () => assert.deepEqual(browser.complaints, []));

@@ -7,7 +7,8 @@ import { lengthen } from './log.mjs';
 import { startComfy, startServer, until } from './server.mjs';
 import { workflow } from './workflows.mjs';
 
-const LONG = 100_000;
+/** A debug build folds this in a minute or two; fewer may be asked for. */
+const LONG = Number(process.env.COMFYD_UI_EVENTS ?? 100_000);
 
 let comfy;
 let server;
@@ -191,7 +192,7 @@ test('the past stays while the run goes on, and back to live follows it again', 
   await page.close();
 });
 
-test('100,000 events: every jump shows the right event, and how long it takes', async () => {
+test('a log of 100,000 events: every jump shows the right event, and how long it takes', async () => {
   const id = await finished({ name: 'very long' });
   const before = await server.run(id);
   const log = (await (await fetch(`${server.origin}/api/v1/runs/${id}/log`, { headers: { Authorization: `Bearer ${server.token}` } })).text()).trim().split('\n').map((line) => JSON.parse(line));

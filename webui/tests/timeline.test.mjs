@@ -81,7 +81,7 @@ test('what is usual is marked, and what waits is drawn where it is expected', as
   assert.match(await page.textContent('.timeline [data-row="2"] .took'), /^~/);
   await page.waitForSelector('.timeline-lines .cursor.now', { state: 'attached' });
   await page.waitForSelector('.run-head[data-status=completed]', { timeout: 60_000 });
-  await page.waitForSelector('.timeline [data-row="1"].slow', { timeout: 5000 });
+  await page.waitForSelector('.timeline [data-row="1"].slow i.over', { timeout: 5000 });
   await page.close();
 });
 

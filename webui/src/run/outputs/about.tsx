@@ -42,7 +42,7 @@ export function About({ shot, summary, onGone }: { shot: Shot; summary: Summary 
       </dl>
       {values.length > 0 && (
         <dl class="facts-table about-values">
-          {values.map(({ node, title, name, value }) => [<dt key={`${node} ${name} name`} title={title}>{name}</dt>, <dd key={`${node} ${name}`} class="mono">{value}</dd>])}
+          {values.map(({ node, title, name, value }) => [<dt key={`${node} ${name} name`} title={title}>{name}{values.some((other) => other.name === name && other.node !== node) && <span class="num"> {node}</span>}</dt>, <dd key={`${node} ${name}`} class="mono">{value}</dd>])}
         </dl>
       )}
       <div class="actions">

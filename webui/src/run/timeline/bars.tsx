@@ -52,7 +52,7 @@ export function Bars({ row, node, other, compared, shift, axis, moment, past, st
     <>
       <span class="cut name">{row.name} {row.node ? <span class="num muted">{row.node.node_id}</span> : <span class="num muted">×{row.count}</span>}</span>
       <span class="track">
-        {row.node ? <One {...{ row, node, axis, moment, past, story, begun }} /> : row.stretches.filter((stretch) => stretch.from <= moment).map((stretch) => <Stretched key={stretch.from} stretch={stretch} axis={axis} moment={moment} />)}
+        {row.node ? <One {...{ row, node, axis, moment, past, story, begun, slow }} /> : row.stretches.filter((stretch) => stretch.from <= moment).map((stretch) => <Stretched key={stretch.from} stretch={stretch} axis={axis} moment={moment} />)}
         {compared && <Theirs node={other} axis={axis} shift={shift} />}
       </span>
       <span class="num took">{compared ? <Delta mine={mine} theirs={theirs} verdict={verdict} /> : <Took length={length} running={running} expected={begun === undefined ? expected : undefined} />}</span>
@@ -76,7 +76,7 @@ function Delta({ mine, theirs, verdict }: { mine: number | undefined; theirs: nu
 }
 
 /** The bar of one node: measured, expected, usual, and of an earlier moment what came later. */
-function One({ row, node, axis, moment, past, story, begun }: { row: Row; node: Node | undefined; axis: Axis; moment: number; past: boolean; story: Story; begun: number | undefined }): JSX.Element {
+function One({ row, node, axis, moment, past, story, begun, slow }: { row: Row; node: Node | undefined; axis: Axis; moment: number; past: boolean; story: Story; begun: number | undefined; slow: boolean }): JSX.Element {
   const { expected } = row;
   const whole = row.stretches[0];
   const end = begun === undefined ? undefined : (ms(node?.end_time) ?? (node?.state === 'running' ? moment : (whole?.to ?? moment)));
@@ -87,6 +87,7 @@ function One({ row, node, axis, moment, past, story, begun }: { row: Row; node: 
     <>
       {past && whole && <Part axis={axis} from={whole.from} to={whole.to ?? moment} kind="later" />}
       {begun !== undefined && end !== undefined && <Part axis={axis} from={begun} to={end} kind={node ? nodeState(node) : 'done'} title={`${row.name}: ${span(end - begun)}`} />}
+      {slow && usual !== undefined && end !== undefined && <Part axis={axis} from={usual} to={end} kind="over" title={`longer than usual by ${span(end - usual)}`} />}
       {begun !== undefined && loaded !== undefined && <Part axis={axis} from={begun} to={loaded} kind="loading" title={`before the first step ${span(loaded - begun)}`} />}
       {node?.state === 'running' && usual !== undefined && end !== undefined && usual > end && <Part axis={axis} from={end} to={usual} kind="expected" title={`expected ${span(expected ?? 0)}`} />}
       {begun === undefined && !past && row.expectedFrom !== undefined && expected !== undefined && <Part axis={axis} from={row.expectedFrom} to={row.expectedFrom + expected} kind="expected" title={`expected ${span(expected)}`} />}
