@@ -1,1 +1,0 @@
-import{R as e,r as t,s as n,z as r}from"./route-CSR9wewc.js";async function i(t){await r(`POST`,e(t,`/cancel`),{})}async function a(t){let{run_id:i}=await r(`POST`,e(t,`/retry`),{});n(i)}async function o(n){await r(`DELETE`,e(n)),t({run:void 0,seq:void 0,node:void 0,tab:void 0})}async function s(e){await r(e.method,e.href,e.body??void 0)}export{a as i,i as n,o as r,s as t};

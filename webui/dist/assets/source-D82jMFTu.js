@@ -1,0 +1,1 @@
+export{s as takeFile}from"./source-CTue6mDf.js";

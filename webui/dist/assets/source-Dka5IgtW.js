@@ -1,1 +1,0 @@
-export{s as takeFile}from"./source-SL7Ez6t0.js";
