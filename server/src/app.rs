@@ -135,7 +135,9 @@ impl App {
 
     async fn create(&self, request: Execute, body: Option<Sha256>) -> Result<Created, Problem> {
         let run = self.draw_id();
+        let request = self.converted(request).await?;
         let prepared = self.intake.prepare(request, body, &self.core).await?;
+        self.check_known(&prepared).await?;
         self.store_new(run, prepared.spec, prepared.blobs).await
     }
 

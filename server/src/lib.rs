@@ -10,6 +10,7 @@ mod canonical;
 mod chronicle;
 pub mod cli;
 pub mod config;
+mod conversion;
 pub mod core;
 mod dismissed;
 mod dispatch;

@@ -136,6 +136,9 @@ const browser = await openPage(options, server.address().port, profile);
 mkdirSync(options.out, { recursive: true });
 let status = 0;
 try {
+  // Some widgets cannot be made before the page has drawn a graph once.
+  if (options.files.length > 0) await ask(browser.page, readFileSync(options.files[0], 'utf8'));
+  await browser.page.waitForTimeout(500);
   for (const file of options.files) {
     browser.complaints.length = 0;
     const answer = await ask(browser.page, readFileSync(file, 'utf8'));

@@ -19,8 +19,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let canvas: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
         let answer = match convert(&canvas, &classes, &Options { now, seed: 0 }) {
             Ok(converted) => {
-                let warnings: Vec<Value> =
-                    converted.warnings.iter().map(|warning| json!({"code": warning.code, "text": warning.to_string()})).collect();
+                let warnings: Vec<Value> = converted
+                    .warnings
+                    .iter()
+                    .map(|warning| json!({"code": warning.code, "node": warning.node, "text": warning.to_string()}))
+                    .collect();
                 json!({"output": converted.graph, "warnings": warnings})
             }
             Err(problems) => {

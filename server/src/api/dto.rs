@@ -52,7 +52,7 @@ pub(super) fn no_workflow() -> Problem {
 }
 
 /// A workflow may come as an object or as a text that holds one.
-fn unwrapped(raw: String) -> String {
+pub(super) fn unwrapped(raw: String) -> String {
     serde_json::from_str::<String>(&raw).unwrap_or(raw)
 }
 

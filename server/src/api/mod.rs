@@ -8,6 +8,7 @@ mod batches;
 mod board;
 mod body;
 mod content;
+mod conversion;
 mod cors;
 mod credentials;
 mod disposition;

@@ -14,8 +14,8 @@ use utoipa::OpenApi;
 use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
-    archive, batches, content, feed, follow, graph, health, instances, log, login, outputs, patches, plan, runs, setups, state,
-    stats, thumbnail, workflows,
+    archive, batches, content, conversion, feed, follow, graph, health, instances, log, login, outputs, patches, plan, runs,
+    setups, state, stats, thumbnail, workflows,
 };
 use crate::problem::Problem;
 
@@ -75,6 +75,8 @@ use crate::problem::Problem;
         instances::stats,
         instances::object_info,
         workflows::list,
+        conversion::convert,
+        conversion::validate,
         workflows::one,
         workflows::preview,
         workflows::graph,

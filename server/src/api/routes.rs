@@ -13,8 +13,8 @@ use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
 use super::ring::Places;
 use super::{
-    archive, batches, content, feed, follow, graph, health, instances, log, login, openapi, outputs, page, patches, plan,
-    request_id, runs, setups, state, stats, thumbnail, workflows,
+    archive, batches, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs, page, patches,
+    plan, request_id, runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -157,6 +157,8 @@ pub static ROUTES: &[Route] = &[
     post("/api/v1/runs/{id}/resubmit", |verb| on(verb, runs::resubmit)),
     post("/api/v1/runs/{id}/retry", |verb| on(verb, runs::retry)),
     get("/api/v1/workflows", |verb| on(verb, workflows::list)),
+    post("/api/v1/workflows/convert", |verb| on(verb, conversion::convert)),
+    post("/api/v1/workflows/validate", |verb| on(verb, conversion::validate)),
     get("/api/v1/workflows/{name}", |verb| on(verb, workflows::one)),
     get("/api/v1/workflows/{name}/preview", |verb| on(verb, workflows::preview)),
     get("/api/v1/workflows/{name}/workflow.json", |verb| on(verb, workflows::graph)),

@@ -33,7 +33,7 @@ fn pictures() -> Schema {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]
 pub(super) struct ExecuteBody {
-    /// The workflow in API format, or a text that holds one.
+    /// The workflow in API format or as a canvas, or a text that holds one.
     #[schema(schema_with = graph)]
     pub(super) workflow: Option<Value>,
     /// The path of a workflow on the server, below an input root.
@@ -61,6 +61,21 @@ pub(super) struct ExecuteBody {
     pub(super) priority: Option<i32>,
     /// The run that this one repeats.
     pub(super) retry_of: Option<RunId>,
+}
+
+/// A workflow to convert or to check, and the instance whose classes count: at most one of `instance` and `url`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body that is read field by field")]
+pub(super) struct ConvertBody {
+    /// A canvas as `ComfyUI` saves it, or a graph in API format, or a text that holds one.
+    #[schema(schema_with = graph)]
+    pub(super) workflow: Option<Value>,
+    /// A known instance.
+    pub(super) instance: Option<InstanceId>,
+    /// The address of a ComfyUI: loopback or an allowed host.
+    pub(super) url: Option<String>,
+    /// An `ssh` command line.
+    pub(super) ssh_connection: Option<String>,
 }
 
 /// The same as a form, with files. `input_images[NODE]` is a file for a certain node.
@@ -110,7 +125,7 @@ pub(super) struct VariationBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]
 pub(super) struct BatchBody {
-    /// The workflow in API format, or a text that holds one.
+    /// The workflow in API format or as a canvas, or a text that holds one.
     #[schema(schema_with = graph)]
     pub(super) workflow: Option<Value>,
     /// The path of a workflow on the server, below an input root.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Show(One),
     /// Follow a run to its end; exit codes as of `run`
     Watch(Watch),
+    /// Make a graph in API format of what ComfyUI saves: a canvas, or a picture with its workflow
+    Convert(Box<super::convert::Convert>),
     /// List the workflow templates, or show one with the inputs that can be set
     Templates(Templates),
     /// Stop a run
@@ -194,7 +196,7 @@ pub(crate) struct CheckConfig {
 /// `comfyd run`
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The workflow in API format (in ComfyUI: Workflow > Export (API)); `-` reads standard input
+    /// The workflow: what ComfyUI saves or exports, or a picture, film or sound that it made; `-` reads standard input
     #[arg(value_name = "WORKFLOW.json", required_unless_present = "template")]
     pub(crate) workflow: Option<PathBuf>,
     /// Run this template instead of a file; `comfyd templates` lists them
@@ -407,6 +409,7 @@ impl Command {
             Self::Log(Log::Salvage(_) | Log::Export(_))
             | Self::Config(Config::Show(_) | Config::Default)
             | Self::Serve(_)
+            | Self::Convert(_)
             | Self::Token(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

@@ -8,7 +8,7 @@ use super::again::{self, Way};
 use super::args::{Cli, Command, DataDir};
 use super::error::{CliError, Exit};
 use super::out::{Form, Out};
-use super::{access, config, demo, handle, instances, log, manual, outputs, replay, run, runs, serve, templates};
+use super::{access, config, convert, demo, handle, instances, log, manual, outputs, replay, run, runs, serve, templates};
 use crate::config::LogFormat;
 
 /// Runs the command that was typed; the exit code says how it ended.
@@ -49,6 +49,7 @@ async fn dispatch(command: Command, out: Out) -> Result<Exit, CliError> {
         Command::Runs(args) => done(runs::runs(args, out).await),
         Command::Show(args) => done(runs::show(args, out).await),
         Command::Watch(args) => run::watch(args, out).await,
+        Command::Convert(args) => convert::convert(args, out).await,
         Command::Templates(args) => done(templates::templates(args, out).await),
         Command::Cancel(args) => done(runs::cancel(args, out).await),
         Command::Retry(args) => again::again(Way::Retry, args, out).await,

@@ -9,6 +9,7 @@ mod again;
 mod args;
 mod client;
 mod config;
+mod convert;
 mod demo;
 mod entry;
 mod error;

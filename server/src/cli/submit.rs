@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::args;
 use super::client::{Body, Client};
 use super::error::CliError;
+use crate::intake::file_text;
 
 /// The largest workflow that a server takes.
 const MAX_WORKFLOW: u64 = 16 << 20;
@@ -100,7 +101,7 @@ impl Wish {
             // Its title is the server's to know.
             (None, Some(template)) => (What::Template(template.clone()), None),
             (None, None) => {
-                let hint = "Give a file in API format, or --template NAME.";
+                let hint = "Give what ComfyUI saved, or --template NAME.";
                 return Err(CliError::usage("no_workflow", "neither a workflow nor a template is given", hint));
             }
         };
@@ -164,7 +165,7 @@ impl Wish {
         let workflow = text.trim_start_matches('\u{feff}').trim();
         // Only looked at: Python writes `NaN`, which is no JSON to others.
         let _: &RawValue = serde_json::from_str(&to_strict(workflow)).map_err(|error| {
-            let hint = "Give a workflow in API format: in ComfyUI, Workflow > Export (API).";
+            let hint = "Give what ComfyUI saves or exports: in ComfyUI, Workflow > Save or Export (API).";
             CliError::usage("not_json", format!("the workflow is not JSON: {error}"), hint)
         })?;
         let fields = Value::Object(self.fields()?).to_string();
@@ -252,16 +253,21 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
     })
 }
 
-fn read_workflow(path: &Path) -> Result<String, CliError> {
-    let bytes = if path.as_os_str() == "-" { read_stdin()? } else { read_file(path, MAX_WORKFLOW)? };
-    String::from_utf8(bytes).map_err(|_| {
-        let message = format!("{} is not UTF-8 text", path.display());
-        CliError::usage("workflow_not_text", message, "Give a workflow in API format (JSON).")
-    })
+/// The text of a workflow, also out of a picture, film or sound; `-` is standard input.
+pub(crate) fn read_workflow(path: &Path) -> Result<String, CliError> {
+    let bytes = if path.as_os_str() == "-" { read_stdin()? } else { read_file(path, MAX_IMAGE)? };
+    let text = file_text(bytes).map_err(|(code, why)| {
+        let hint = "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.";
+        CliError::usage(code, format!("{} {why}", path.display()), hint)
+    })?;
+    if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_WORKFLOW) {
+        return Ok(text);
+    }
+    Err(too_large(&path.display().to_string(), MAX_WORKFLOW))
 }
 
 fn read_stdin() -> Result<Vec<u8>, CliError> {
-    read_limited(std::io::stdin().lock(), MAX_WORKFLOW, "standard input").map_err(|error| match error {
+    read_limited(std::io::stdin().lock(), MAX_IMAGE, "standard input").map_err(|error| match error {
         Reading::Io(error) => CliError::unreadable(Path::new("standard input"), &error),
         Reading::TooLarge(error) => error,
     })
@@ -278,8 +284,11 @@ fn read_limited(from: impl Read, limit: u64, what: &str) -> Result<Vec<u8>, Read
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= limit) {
         return Ok(bytes);
     }
-    let message = format!("{what} is larger than {} MiB", limit >> 20);
-    Err(Reading::TooLarge(CliError::usage("file_too_large", message, "Use a smaller file.")))
+    Err(Reading::TooLarge(too_large(what, limit)))
+}
+
+fn too_large(what: &str, limit: u64) -> CliError {
+    CliError::usage("file_too_large", format!("{what} is larger than {} MiB", limit >> 20), "Use a smaller file.")
 }
 
 #[cfg(test)]

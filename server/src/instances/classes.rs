@@ -3,12 +3,13 @@
 //! Invariants: an answer is valid JSON and at most 64 MiB; few are kept; one fetch serves all who wait for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use comfyd_adapters::comfy::lenient::to_strict;
 use comfyd_adapters::digest::sha256;
 use comfyd_engine::{InstanceId, Reach, Timestamp};
+use comfyd_workflow::Classes as Descriptions;
 use serde::de::IgnoredAny;
 use tokio::sync::Mutex;
 
@@ -31,6 +32,29 @@ pub struct Classes {
     pub json: Bytes,
     /// The hash of the text.
     pub sha256: String,
+    /// The same, read; made when somebody needs it.
+    read: Arc<OnceLock<Arc<Descriptions>>>,
+}
+
+impl Classes {
+    fn of(json: Bytes) -> Self {
+        let sha256 = sha256(&json).to_string();
+        Self { json, sha256, read: Arc::default() }
+    }
+
+    /// The classes, read once for all who ask. Reading megabytes takes a moment: not for the tasks that serve.
+    pub(crate) fn descriptions(&self) -> Arc<Descriptions> {
+        // The text was found to be an object when it came.
+        let read = || {
+            Arc::new(
+                serde_json::from_slice(&self.json)
+                    .ok()
+                    .and_then(|value| Descriptions::from_value(value).ok())
+                    .unwrap_or_default(),
+            )
+        };
+        Arc::clone(self.read.get_or_init(read))
+    }
 }
 
 /// The process that an answer is of.
@@ -102,6 +126,15 @@ impl Instances {
         Ok(classes)
     }
 
+    /// The classes of an instance, if they were asked for and it is still the same process.
+    pub(crate) fn kept_classes(&self, name: &str) -> Option<Classes> {
+        let known = self.known(name).ok()?;
+        let slot = self.shelf.slot(known.instance.id());
+        // Somebody who fetches them holds the place: then there are none yet.
+        let kept = slot.try_lock().ok()?;
+        kept.as_ref().filter(|kept| kept.of == process(&known)).map(|kept| kept.classes.clone())
+    }
+
     /// One class is short, and asked for each time: its lists of models change without a restart.
     async fn one_class(&self, known: &Known, class: &str) -> Result<Classes, Problem> {
         let unknown = || {
@@ -143,8 +176,7 @@ fn read(text: &[u8]) -> Result<Classes, String> {
     if !strict.trim_start().starts_with('{') {
         return Err("it is something else".to_owned());
     }
-    let sha256 = sha256(strict.as_bytes()).to_string();
-    Ok(Classes { json: Bytes::from(strict.into_owned()), sha256 })
+    Ok(Classes::of(Bytes::from(strict.into_owned())))
 }
 
 fn process(known: &Known) -> Process {

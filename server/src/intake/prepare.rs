@@ -15,6 +15,8 @@ use comfyd_engine::{
     RunSpec, Sha256, Timestamp, Upload, Workload,
 };
 
+use comfyd_workflow::embedded::{Container, Embedded};
+
 use super::files;
 use super::{Durations, Execute, Image, Images, Source, Target};
 use crate::core::CoreHandle;
@@ -52,9 +54,9 @@ pub(crate) struct Rules {
 }
 
 /// A workflow's text, where it came from, and what people call it.
-struct Given {
-    text: String,
-    file: Option<String>,
+pub(crate) struct Given {
+    pub(crate) text: String,
+    pub(crate) file: Option<String>,
     title: Option<String>,
 }
 
@@ -75,6 +77,8 @@ pub(crate) struct Intake {
 pub(crate) struct Prepared {
     pub(crate) spec: RunSpec,
     pub(crate) blobs: Vec<(Sha256, Vec<u8>)>,
+    /// The graph as it will be sent, but for the names of files.
+    pub(crate) graph: Graph,
 }
 
 /// A `UUIDv7` of this time.
@@ -113,7 +117,7 @@ impl Intake {
             idempotency: request.idempotency_key.zip(body).map(|(key, body)| Idempotency { key, body }),
             ..RunSpec::new(&name.chars().take(200).collect::<String>(), instance, Workload::Prompt(prompt))
         };
-        Ok(Prepared { spec, blobs })
+        Ok(Prepared { spec, blobs, graph })
     }
 
     pub(crate) fn check_room(&self) -> Result<(), Problem> {
@@ -143,16 +147,27 @@ impl Intake {
         self.offload.run(move || files::read(field, &path, &roots, limit)).await
     }
 
-    async fn text(&self, source: &Source) -> Result<Given, Problem> {
+    /// The text of a workflow, out of a request, a file or a template.
+    pub(crate) async fn text(&self, source: &Source) -> Result<Given, Problem> {
         match source {
             Source::Inline { text, file } => Ok(Given { text: text.clone(), file: file.clone(), title: None }),
             Source::File(path) => {
-                let bytes = self.read("workflow_file", path, MAX_WORKFLOW).await?;
-                let text = String::from_utf8(bytes).map_err(|_| {
+                // Pictures and films are larger than the workflows in them.
+                let bytes = match self.read("workflow_file", path, MAX_WORKFLOW).await {
+                    Err(too_large) if too_large.code == "file_too_large" => {
+                        let bytes = self.read("workflow_file", path, MAX_IMAGE).await.unwrap_or_default();
+                        if Container::of(&bytes).is_none() {
+                            return Err(too_large);
+                        }
+                        bytes
+                    }
+                    other => other?,
+                };
+                let text = file_text(bytes).map_err(|(code, why)| {
                     Problem::invalid(
-                        "workflow_not_text",
-                        format!("workflow_file: {} is not UTF-8 text", path.display()),
-                        "Give a workflow in API format (JSON).",
+                        code,
+                        format!("workflow_file: {} {why}", path.display()),
+                        "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.",
                     )
                 })?;
                 Ok(Given { text, file: Some(path.display().to_string()), title: None })
@@ -250,7 +265,7 @@ impl Intake {
     }
 
     /// The instance that is wanted, made known if it is not.
-    async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
+    pub(crate) async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
         let (instance, connection) = self.address(target)?;
         if self.board.get(&instance).is_some_and(|known| known.instance.setup().connection == connection) {
             return Ok(instance);
@@ -288,6 +303,16 @@ impl Intake {
         }
         nodes
     }
+}
+
+/// The workflow that a file holds: its text, or what ComfyUI wrote into a picture, film or sound.
+pub(crate) fn file_text(bytes: Vec<u8>) -> Result<String, (&'static str, &'static str)> {
+    let Some(found) = Embedded::read(&bytes) else {
+        return String::from_utf8(bytes)
+            .map_err(|_| ("workflow_not_text", "is neither UTF-8 text nor a file of a kind that ComfyUI saves"));
+    };
+    // The graph is what made the picture; the canvas would have to be converted.
+    found.prompt.or(found.workflow).ok_or(("workflow_not_embedded", "holds no workflow"))
 }
 
 fn no_instance() -> Problem {

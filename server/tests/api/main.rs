@@ -3,6 +3,7 @@
 mod bad_input;
 mod batches;
 mod content;
+mod conversion;
 mod delete;
 mod described;
 mod examples;

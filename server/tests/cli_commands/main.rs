@@ -5,6 +5,7 @@ mod support;
 mod again;
 mod bad_input;
 mod config;
+mod convert;
 mod docs;
 mod instances;
 mod logs;

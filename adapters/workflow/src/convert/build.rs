@@ -89,11 +89,12 @@ impl<'a> World<'a> {
             outputs: file.outputs.iter().map(|output| Output { kind: output.kind.clone(), template: None }).collect(),
             widgets: Vec::new(),
             host_values: BTreeMap::new(),
+            notes: Vec::new(),
             file,
         };
         let class = self.classes.class(&node.file.class);
         match (&node.role, class) {
-            (Role::Runs, Some(class)) => self.dress(&mut node, &class),
+            (Role::Runs, Some(class)) => dress(&mut node, &class),
             (Role::Host(definition), _) => {
                 let (inputs, outputs) = &ports[*definition];
                 node.inputs = inputs.iter().map(|port| host_slot(port, &node.file)).collect();
@@ -105,29 +106,27 @@ impl<'a> World<'a> {
         node.title = node.file.title.clone().unwrap_or_else(|| class_title.to_owned());
         node
     }
+}
 
-    /// Gives a node what its class has.
-    fn dress(&mut self, node: &mut Node, class: &Class<'_>) {
-        let Restored { layout, notes } = restore(class, &node.file);
-        for (code, message) in notes {
-            self.warn(Some(node.id.clone()), code, message);
-        }
-        node.inputs = layout.inputs;
-        node.widgets = layout.widgets;
-        packs::add_plain_data(node);
-        let kinds = class.outputs();
-        let mut outputs: Vec<Output> = kinds
-            .iter()
-            .enumerate()
-            .map(|(slot, kind)| Output {
-                kind: if *kind == "COMFY_MATCHTYPE_V3" { "*".to_owned() } else { (*kind).to_owned() },
-                template: class.output_template(slot).map(str::to_owned),
-            })
-            .collect();
-        // Extensions of the page may have added some.
-        outputs.extend(node.outputs.drain(..).skip(kinds.len()));
-        node.outputs = outputs;
-    }
+/// Gives a node what its class has.
+fn dress(node: &mut Node, class: &Class<'_>) {
+    let Restored { layout, notes } = restore(class, &node.file);
+    node.notes = notes;
+    node.inputs = layout.inputs;
+    node.widgets = layout.widgets;
+    packs::add_plain_data(node);
+    let kinds = class.outputs();
+    let mut outputs: Vec<Output> = kinds
+        .iter()
+        .enumerate()
+        .map(|(slot, kind)| Output {
+            kind: if *kind == "COMFY_MATCHTYPE_V3" { "*".to_owned() } else { (*kind).to_owned() },
+            template: class.output_template(slot).map(str::to_owned),
+        })
+        .collect();
+    // Extensions of the page may have added some.
+    outputs.extend(node.outputs.drain(..).skip(kinds.len()));
+    node.outputs = outputs;
 }
 
 /// The inputs and the outputs of a subgraph.

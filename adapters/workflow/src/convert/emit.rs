@@ -61,7 +61,13 @@ impl World<'_> {
         let mut entries = Vec::with_capacity(running.len());
         for here in &running {
             match self.entry(here, &there, texts) {
-                Ok(entry) => entries.push((self.path(here), entry)),
+                Ok(entry) => {
+                    entries.push((self.path(here), entry));
+                    let path = self.file_path(here);
+                    for (code, message) in self.node(here.at).notes.clone() {
+                        self.warn(Some(path.clone()), code, message);
+                    }
+                }
                 Err(problem) => problems.push(*problem),
             }
         }

@@ -111,6 +111,8 @@ pub(super) struct Node {
     pub(super) widgets: Vec<Widget>,
     /// What a subgraph's inputs hold where nothing is linked, by name.
     pub(super) host_values: BTreeMap<String, Value>,
+    /// What was put right in it: a stable name, and words.
+    pub(super) notes: Vec<(&'static str, String)>,
     pub(super) file: canvas::Node,
 }
 

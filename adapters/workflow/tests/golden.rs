@@ -1,0 +1,152 @@
+//! Hand-made canvas files against what ComfyUI's own page made of them (`./test.sh oracle` asks it again with `--update`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use comfyd_workflow::{Classes, Converted, Moment, Options, Problem, convert};
+use serde_json::{Value, json};
+
+/// Where comfyd knowingly does something else, by the warning that says so.
+const FAULTS: [(&str, &str); 3] = [
+    ("fault_control_not_saved", "control_not_saved"),
+    ("fault_inner_subgraph_bypassed", "inner_subgraph_off"),
+    ("fault_primitive_into_a_subgraph", "primitive_handed_on"),
+];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/canvas").join(name)
+}
+
+fn read(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn classes() -> Classes {
+    Classes::from_value(read(&folder("object_info.json"))).expect("an object")
+}
+
+fn converted(canvas: &Value) -> Result<Converted, Vec<Problem>> {
+    let now = Moment { year: 2026, month: 11, day: 22, hour: 1, minute: 2, second: 3 };
+    convert(canvas, &classes(), &Options { now, seed: 0 })
+}
+
+/// Numbers as JavaScript has them: all are floats.
+fn as_javascript(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.iter().map(as_javascript).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), as_javascript(field))).collect::<serde_json::Map<_, _>>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn keys(graph: &Value) -> Vec<(String, Vec<String>)> {
+    let nodes = graph.as_object().into_iter().flatten();
+    nodes
+        .map(|(id, node)| (id.clone(), node["inputs"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()))
+        .collect()
+}
+
+fn cases() -> BTreeMap<String, Value> {
+    let entries = std::fs::read_dir(folder("cases")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), read(&path))).collect()
+}
+
+#[test]
+fn hand_made_cases_are_what_the_page_makes_of_them() {
+    let mut equal = 0;
+    for (name, canvas) in cases() {
+        let page = read(&folder("page").join(format!("{name}.json")))["output"].take();
+        let ours = converted(&canvas).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+        let graph = Value::Object(ours.graph.clone());
+        let codes: Vec<&str> = ours.warnings.iter().map(|warning| warning.code).collect();
+        if let Some((_, code)) = FAULTS.iter().find(|(fault, _)| *fault == name) {
+            assert!(codes.contains(code), "{name}: {codes:?}");
+            assert_ne!(as_javascript(&graph), as_javascript(&page), "{name} is no fault of the page any more");
+            continue;
+        }
+        assert_eq!(as_javascript(&graph), as_javascript(&page), "{name}");
+        assert_eq!(keys(&graph), keys(&page), "{name}: the order of keys");
+        assert_eq!(codes, Vec::<&str>::new(), "{name}");
+        equal += 1;
+    }
+    assert!(equal >= 24, "only {equal} cases");
+}
+
+#[test]
+fn faults_of_the_page_are_put_right() {
+    let cases = cases();
+    let of = |name: &str| converted(&cases[name]).expect("it converts").graph;
+    let saved = of("fault_control_not_saved");
+    assert_eq!(
+        (&saved["1"]["inputs"]["strength"], &saved["1"]["inputs"]["mode"], &saved["1"]["inputs"]["note"]),
+        (&json!(2.5), &json!("hard"), &json!("x"))
+    );
+    assert_eq!(of("fault_primitive_into_a_subgraph")["20:5"]["inputs"]["width"], 768);
+    assert!(of("fault_inner_subgraph_bypassed").keys().all(|id| !id.starts_with("40:30:")));
+}
+
+#[test]
+fn large_whole_numbers_stay_whole() {
+    let graph = converted(&cases()["titles_packs_and_large_seeds"]).expect("it converts").graph;
+    assert_eq!(graph["1"]["inputs"]["seed"].to_string(), "18446744073709551615");
+}
+
+fn canvas(nodes: &Value, links: &Value) -> Value {
+    json!({"last_node_id": 99, "nodes": nodes, "links": links, "version": 0.4})
+}
+
+fn refusal(nodes: &Value, links: &Value) -> Vec<(String, &'static str)> {
+    let problems = converted(&canvas(nodes, links)).expect_err("it is refused");
+    assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+    problems.into_iter().map(|problem| (problem.node.unwrap_or_default(), problem.reason.code())).collect()
+}
+
+#[test]
+fn what_cannot_be_known_is_refused_with_all_nodes() {
+    let save = json!({"id": 3, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}]});
+    let nodes = json!([{"id": 1, "type": "Camera"}, {"id": 2, "type": "NoSuchClass"}, save.clone()]);
+    let found = refusal(&nodes, &json!([[1, 1, 0, 3, 0, "IMAGE"]]));
+    assert_eq!(found, [("1".to_owned(), "needs_browser"), ("2".to_owned(), "unknown_class")]);
+    let lost = refusal(&json!([save.clone()]), &json!([[1, 77, 0, 3, 0, "IMAGE"]]));
+    assert_eq!(lost, [("3".to_owned(), "broken_link")]);
+    let get = json!({"id": 1, "type": "GetNode", "widgets_values": ["gone"], "outputs": [{"type": "IMAGE"}]});
+    assert_eq!(
+        refusal(&json!([get, save]), &json!([[1, 1, 0, 3, 0, "IMAGE"]])),
+        [("3".to_owned(), "unknown_name")].map(|(_, code)| ("1".to_owned(), code))
+    );
+    assert_eq!(refusal(&json!([{"id": 1, "type": "Note"}]), &json!([])), [(String::new(), "not_a_canvas")]);
+}
+
+#[test]
+fn subgraphs_that_hold_themselves_are_refused() {
+    let inner = json!({"id": "s", "name": "S", "nodes": [{"id": 1, "type": "s"}], "links": [], "inputs": [], "outputs": []});
+    let mut file = canvas(&json!([{"id": 5, "type": "s"}]), &json!([]));
+    file["definitions"] = json!({"subgraphs": [inner]});
+    let problems = converted(&file).expect_err("it goes round");
+    assert_eq!(problems[0].reason.code(), "circle");
+}
+
+#[test]
+fn packs_that_keep_plain_data_are_understood() {
+    let image = |link: i64| json!([{"name": "IMAGE", "type": "IMAGE", "link": link}]);
+    let nodes = json!([
+        {"id": 1, "type": "Make", "widgets_values": {"width": 5, "note": "by name"}},
+        {"id": 2, "type": "SetNode", "widgets_values": ["made"], "inputs": image(1)},
+        {"id": 3, "type": "GetNode", "widgets_values": ["made"]},
+        {"id": 4, "type": "Reroute (rgthree)", "inputs": image(2)},
+        {"id": 5, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 3}]},
+        {"id": 6, "type": "Fast Groups Muter (rgthree)"},
+    ]);
+    let links = json!([[1, 1, 0, 2, 0, "IMAGE"], [2, 3, 0, 4, 0, "IMAGE"], [3, 4, 0, 5, 0, "IMAGE"]]);
+    let graph = converted(&canvas(&nodes, &links)).expect("it converts").graph;
+    assert_eq!(graph.keys().collect::<Vec<_>>(), ["1", "5"]);
+    assert_eq!(graph["5"]["inputs"]["images"], json!(["1", 0]));
+    assert_eq!(
+        (&graph["1"]["inputs"]["width"], &graph["1"]["inputs"]["note"], &graph["1"]["inputs"]["height"]),
+        (&json!(5), &json!("by name"), &json!(64))
+    );
+}

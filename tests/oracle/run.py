@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Holds comfyd's conversion against ComfyUI's own page.
+
+  run.py --work DIR --convert PROGRAM --url COMFYUI [--docs FILE] [--goldens DIR] [--update]
+
+Installs the page and the official templates from PyPI and playwright-core from npm into DIR, asks the ComfyUI at URL for its classes, lets
+the page (see ask.mjs) and comfyd convert every template whose nodes are known, and prints how they compare. --docs gets the table;
+--goldens are hand-made cases with the page's answers beside them, which --update writes anew.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import urllib.request
+
+import compare
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYPI = ["comfyui-frontend-package==1.58.1", "comfyui-workflow-templates-json==0.1.123"]
+NPM = ["playwright-core@1.65.1"]
+VIRTUAL = {"Reroute", "PrimitiveNode", "Note", "MarkdownNote"}
+# What comfyd says when it knowingly does something else than the page.
+FAULTS = {"inner_subgraph_off", "primitive_handed_on", "control_not_saved", "input_gone", "other_widgets"}
+
+
+def install(work):
+    venv = work / "venv"
+    if not (venv / "bin/python").exists():
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv / "bin/pip", "install", "-q", "--disable-pip-version-check", *PYPI], check=True)
+    if not (work / "node_modules/playwright-core").exists():
+        (work / "package.json").write_text("{}\n")
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *NPM], cwd=work, check=True)
+    packages = next((venv / "lib").glob("python3*")) / "site-packages"
+    return packages / "comfyui_frontend_package/static", packages / "comfyui_workflow_templates_json/templates"
+
+
+def known(info, templates):
+    for path in sorted(templates.glob("*.json")):
+        workflow = json.loads(path.read_text())
+        if not isinstance(workflow, dict) or "nodes" not in workflow:
+            continue
+        graphs = [workflow, *workflow.get("definitions", {}).get("subgraphs", [])]
+        subgraphs = {graph["id"] for graph in graphs[1:]}
+        if all(node["type"] in info or node["type"] in subgraphs | VIRTUAL for graph in graphs for node in graph["nodes"]):
+            yield path
+
+
+def both(options, info_path, files, out):
+    """Lets the page and comfyd convert, and gives their answers by file."""
+    page, ours = out / "page", out / "comfyd"
+    todo = [path for path in files if options.fresh or not (page / path.name).exists()]
+    for start in range(0, len(todo), 100):
+        subprocess.run(
+            ["node", HERE / "ask.mjs", "--frontend", options.frontend, "--object-info", info_path, "--modules", options.work, "--out", page,
+             *todo[start:start + 100]],
+            check=False,
+        )
+    subprocess.run([options.convert, info_path, ours, *files], check=True)
+    for path in files:
+        yield path, json.loads((ours / path.name).read_text()), json.loads((page / path.name).read_text())
+
+
+def is_explained(difference, warnings):
+    """Whether a warning names the node of a difference, or a node around it."""
+    node = difference.removeprefix("node ").split(" ")[0].rstrip(":")
+    return any(code in FAULTS and (node == path or node.startswith(f"{path}:")) for code, path in warnings)
+
+
+def judge(info, ours, page):
+    """How the two compare, with the reasons."""
+    if "problems" in ours:
+        return "refused", [problem["text"] for problem in ours["problems"]]
+    if "error" in page:
+        return "fault", [f"the page fails: {page['error']}"]
+    found = compare.differences(ours["output"], page["output"], info)
+    if not found:
+        return "equal", []
+    if found[0].startswith("order of keys"):
+        return "equal", []  # Objects of JSON have no order.
+    warnings = {(warning["code"], warning.get("node") or "") for warning in ours["warnings"]}
+    explained = all(is_explained(difference, warnings) for difference in found)
+    return ("fault" if explained else "wrong"), found
+
+
+def measure(options, name, info_path, files, out):
+    info = json.loads(info_path.read_text())
+    counts = {"equal": 0, "fault": 0, "refused": 0, "wrong": 0}
+    for path, ours, page in both(options, info_path, files, out):
+        verdict, reasons = judge(info, ours, page)
+        counts[verdict] += 1
+        if verdict != "equal":
+            print(f"{verdict}: {path.name}")
+            for reason in reasons[:4]:
+                print(f"    {reason[:300]}")
+    row = f"| {name} | {len(files)} | {counts['equal']} | {counts['fault']} | {counts['refused']} | {counts['wrong']} |"
+    print(row)
+    return row, counts
+
+
+def goldens(options):
+    """The hand-made cases: what the page answers for each."""
+    folder = pathlib.Path(options.goldens)
+    info_path = folder / "object_info.json"
+    files = sorted((folder / "cases").glob("*.json"))
+    row, counts = measure(options, "hand-made cases", info_path, files, options.work / "goldens")
+    if options.update:
+        (folder / "page").mkdir(exist_ok=True)
+        for path in files:
+            answer = json.loads((options.work / "goldens/page" / path.name).read_text())
+            answer.pop("log", None)
+            (folder / "page" / path.name).write_text(json.dumps(answer, indent=1, ensure_ascii=False) + "\n")
+    return row, counts
+
+
+def write_table(path, rows):
+    text = pathlib.Path(path).read_text()
+    start, rest = text.split("<!-- table: written by ./test.sh oracle -->\n")
+    end = rest.split("<!-- end of table -->")[1]
+    head = "| corpus | workflows | equal | fault of the page | refused | wrong |\n|---|---:|---:|---:|---:|---:|\n"
+    table = "<!-- table: written by ./test.sh oracle -->\n" + head + "\n".join(rows) + "\n<!-- end of table -->"
+    pathlib.Path(path).write_text(start + table + end)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--convert", type=pathlib.Path, required=True)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--docs")
+    parser.add_argument("--goldens")
+    parser.add_argument("--update", action="store_true", help="write what the page answers for the hand-made cases")
+    parser.add_argument("--fresh", action="store_true", help="ask the page again for what it has answered already")
+    options = parser.parse_args()
+    options.work = options.work.resolve()
+    options.work.mkdir(parents=True, exist_ok=True)
+    options.frontend, templates = install(options.work)
+    real = options.work / "object_info.json"
+    with urllib.request.urlopen(f"{options.url}/object_info", timeout=60) as answer:
+        real.write_bytes(answer.read())
+    told = options.work / "object_info.told.json"
+    subprocess.run([sys.executable, HERE / "classes.py", real, told, *sorted(templates.glob("*.json"))], check=True)
+    files = list(known(json.loads(real.read_text()), templates))
+    newer = [path for path in known(json.loads(told.read_text()), templates) if path not in files]
+    results = [
+        measure(options, "official templates, classes of ComfyUI 0.3.75", real, files, options.work / "real"),
+        measure(options, "newer official templates, classes told from them", told, newer, options.work / "told"),
+    ]
+    if options.goldens:
+        results.append(goldens(options))
+    if options.docs:
+        write_table(options.docs, [row for row, _ in results])
+    bad = [counts for _, counts in results if counts["wrong"] or (counts["equal"] + counts["fault"]) * 100 < sum(counts.values()) * 99]
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
