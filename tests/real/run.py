@@ -20,6 +20,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKFLOWS = os.path.join(HERE, "..", "..", "fixtures", "workflows")
+CANVAS = os.path.join(HERE, "..", "..", "fixtures", "canvas", "real")
 TEMPLATES = os.path.join(HERE, "..", "..", "resources", "workflows")
 
 
@@ -247,6 +248,21 @@ def killed_in_the_middle(args, work):
     return check
 
 
+def canvas_as_the_page(args, work):
+    """A canvas file queues without node_errors, and gives the same file as what ComfyUI's page exports of it (`page.json`)."""
+    check = Check()
+    hashes = []
+    for name in ("canvas", "page"):
+        command = [args.comfyd, "run", os.path.join(CANVAS, name + ".json"), "--url", args.url, "--data-dir", os.path.join(work, name), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        check.that(done.returncode == 0, f"{name}: exit code {done.returncode}: {done.stderr[-500:]}")
+        view = json.loads(done.stdout.strip().splitlines()[-1])
+        check.that(not view.get("warnings"), f"{name}: {view.get('warnings')}")
+        hashes.append([output["sha256"] for output in view["outputs"]])
+    check.that(len(hashes[0]) == 1 and hashes[0] == hashes[1], f"the files differ: {hashes}")
+    return check
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -270,10 +286,11 @@ def main():
         for problem in problems:
             print("     ", problem)
         passed, failed = passed + (not problems), failed + bool(problems)
-    if not args.names:
+    whole = [("kill -9 of comfyd in the middle", killed_in_the_middle), ("a canvas as the page exports it", canvas_as_the_page)]
+    for title, run in [] if args.names else whole:
         with tempfile.TemporaryDirectory() as work:
-            problems = killed_in_the_middle(args, work).problems
-        print("ok  " if not problems else "FAIL", "kill -9 of comfyd in the middle")
+            problems = run(args, work).problems
+        print("ok  " if not problems else "FAIL", title)
         for problem in problems:
             print("     ", problem)
         passed, failed = passed + (not problems), failed + bool(problems)

@@ -14,7 +14,7 @@ fn shown(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-fn canvas(place: &Place) -> PathBuf {
+fn canvas(place: &Place) -> String {
     let canvas = json!({
         "nodes": [
             {"id": 1, "type": "EmptyImage", "widgets_values": [64, 48, 1, 255], "outputs": [{"type": "IMAGE", "links": [1]}]},
@@ -22,26 +22,22 @@ fn canvas(place: &Place) -> PathBuf {
         ],
         "links": [[1, 1, 0, 3, 0, "IMAGE"]],
     });
-    let path = place.data().join("canvas.json");
-    std::fs::create_dir_all(place.data()).expect("made");
-    std::fs::write(&path, canvas.to_string()).expect("written");
-    path
+    place.file("canvas.json", &canvas.to_string())
 }
 
 #[test]
 fn a_canvas_is_converted_without_a_server() {
     let place = Place::new();
     let (file, info) = (canvas(&place), fixture("assets/object_info.json"));
-    let done = place.ends(&["convert", shown(&file), "--object-info", shown(&info)]).is(0);
+    let done = place.ends(&["convert", &file, "--object-info", shown(&info)]).is(0);
     let graph: Value = serde_json::from_str(&done.out).expect("JSON and nothing else");
     assert_eq!(graph["3"]["inputs"], json!({"filename_prefix": "kept", "images": ["1", 0]}));
-    let empty = place.data().join("none.json");
-    std::fs::write(&empty, "{}").expect("written");
-    let refused = place.ends(&["convert", shown(&file), "--object-info", shown(&empty)]).is(2);
+    let empty = place.file("none.json", "{}");
+    let refused = place.ends(&["convert", &file, "--object-info", &empty]).is(2);
     let refused = refused.warns("workflow_not_converted").warns("`EmptyImage`").warns("`SaveImage`");
     assert!(refused.out.is_empty(), "{refused:?}");
-    std::fs::write(&empty, "[]").expect("written");
-    place.ends(&["convert", shown(&file), "--object-info", shown(&empty)]).is(2).warns("object_info_invalid");
+    let empty = place.file("none.json", "[]");
+    place.ends(&["convert", &file, "--object-info", &empty]).is(2).warns("object_info_invalid");
 }
 
 #[test]
@@ -54,11 +50,11 @@ fn what_is_in_api_format_stays_as_it_is() {
 
 #[test]
 fn a_canvas_is_converted_and_run_by_its_comfyui() {
-    let (place, comfy) = (Place::new(), Comfy::new());
+    let (place, comfy) = (Place::new(), Comfy::fast());
     let (file, url) = (canvas(&place), comfy.url());
-    let done = place.ends(&["convert", shown(&file), "--url", &url]).is(0);
+    let done = place.ends(&["convert", &file, "--url", &url]).is(0);
     let graph: Value = serde_json::from_str(&done.out).expect("JSON and nothing else");
     assert_eq!(graph["1"]["inputs"]["width"], 64);
-    let last = place.ends(&["run", shown(&file), "--url", &url, "--json"]).is(0).json().pop().expect("a last state");
+    let last = place.ends(&["run", &file, "--url", &url, "--json"]).is(0).json().pop().expect("a last state");
     assert_eq!(last["status"], "completed", "{last:#}");
 }
