@@ -211,6 +211,7 @@ impl App {
         there: Vec<Created>,
         body: Option<Sha256>,
     ) -> Result<CreatedBatch, Problem> {
+        let wish = ExecuteBatch { base: self.converted(wish.base).await?, ..wish };
         let mut uploads: Option<Vec<Upload>> = None;
         let mut new = Vec::new();
         let mut inline = 0;
@@ -220,6 +221,7 @@ impl App {
                 one.images = Images::InOrder(vec![]);
             }
             let mut prepared = self.intake.prepare(one, body.clone(), &self.core).await?;
+            self.check_known(&prepared).await?;
             let Workload::Prompt(prompt) = &mut prepared.spec.workload;
             prompt.uploads.clone_from(uploads.get_or_insert_with(|| prompt.uploads.clone()));
             inline += prepared.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
