@@ -74,7 +74,9 @@ async fn all_that_is_wrong_is_named_before_anything_is_queued() {
     );
     assert_eq!(refused.json()["details"].as_str().map(|details| details.lines().count()), Some(2));
     let mended = json!({ "workflow": broken, "url": house.fake.url(), "inputs": {"1.width": 32, "1.batch_size": 1} });
-    assert_eq!(house.post("/api/v1/runs", &mended).await.status, StatusCode::CREATED, "what is set counts");
+    let created = house.post("/api/v1/runs", &mended).await;
+    assert_eq!(created.status, StatusCode::CREATED, "what is set counts: {:?}", created.body);
+    assert_eq!(house.ended(created.json()["run_id"].as_str().expect("an id")).await["status"], "completed");
     let mut unknown = canvas();
     unknown["nodes"][0]["type"] = json!("EmptyImages");
     for path in ["/api/v1/workflows/convert", "/api/v1/workflows/validate", "/api/v1/runs"] {
@@ -96,6 +98,7 @@ async fn a_picture_runs_again() {
     let wish = json!({ "workflow_file": file, "url": house.fake.url() });
     let created = house.post("/api/v1/runs", &wish).await;
     assert_eq!(created.status, StatusCode::CREATED, "{:?}", created.body);
+    assert_eq!(house.ended(created.json()["run_id"].as_str().expect("an id")).await["status"], "completed");
     std::fs::write(&file, &picture[..8]).expect("a file");
     let refused = house.post("/api/v1/runs", &wish).await;
     assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (400, Some("workflow_not_embedded")));
