@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use comfyd_adapters::comfy::lenient::to_strict;
+use comfyd_workflow::embedded::Container;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -20,6 +21,8 @@ use crate::intake::file_text;
 const MAX_WORKFLOW: u64 = 16 << 20;
 /// The largest picture that a server takes.
 const MAX_IMAGE: u64 = 64 << 20;
+/// So many bytes tell what a file is.
+const HEAD: u64 = 16;
 
 /// A run that was made.
 #[derive(Clone, Debug, Deserialize)]
@@ -255,22 +258,31 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
 
 /// The text of a workflow, also out of a picture, film or sound; `-` is standard input.
 pub(crate) fn read_workflow(path: &Path) -> Result<String, CliError> {
-    let bytes = if path.as_os_str() == "-" { read_stdin()? } else { read_file(path, MAX_IMAGE)? };
-    let text = file_text(bytes).map_err(|(code, why)| {
-        let hint = "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.";
-        CliError::usage(code, format!("{} {why}", path.display()), hint)
+    let stdin = path.as_os_str() == "-";
+    let (named, what) =
+        if stdin { (Path::new("standard input"), "standard input".to_owned()) } else { (path, path.display().to_string()) };
+    let unreadable = |error: &std::io::Error| CliError::unreadable(named, error);
+    let from: Box<dyn Read> = if stdin {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(|error| unreadable(&error))?)
+    };
+    let bytes = read_either(from, &what).map_err(|error| match error {
+        Reading::Io(error) => unreadable(&error),
+        Reading::TooLarge(error) => error,
     })?;
-    if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_WORKFLOW) {
-        return Ok(text);
-    }
-    Err(too_large(&path.display().to_string(), MAX_WORKFLOW))
+    file_text(bytes).map_err(|(code, why)| {
+        let hint = "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.";
+        CliError::usage(code, format!("{what} {why}"), hint)
+    })
 }
 
-fn read_stdin() -> Result<Vec<u8>, CliError> {
-    read_limited(std::io::stdin().lock(), MAX_IMAGE, "standard input").map_err(|error| match error {
-        Reading::Io(error) => CliError::unreadable(Path::new("standard input"), &error),
-        Reading::TooLarge(error) => error,
-    })
+/// Pictures may be larger than workflows: the first bytes tell which it is.
+fn read_either(mut from: impl Read, what: &str) -> Result<Vec<u8>, Reading> {
+    let mut head = Vec::new();
+    from.by_ref().take(HEAD).read_to_end(&mut head).map_err(Reading::Io)?;
+    let limit = if Container::of(&head).is_some() { MAX_IMAGE } else { MAX_WORKFLOW };
+    read_limited(std::io::Cursor::new(head).chain(from), limit, what)
 }
 
 enum Reading {
@@ -284,11 +296,8 @@ fn read_limited(from: impl Read, limit: u64, what: &str) -> Result<Vec<u8>, Read
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= limit) {
         return Ok(bytes);
     }
-    Err(Reading::TooLarge(too_large(what, limit)))
-}
-
-fn too_large(what: &str, limit: u64) -> CliError {
-    CliError::usage("file_too_large", format!("{what} is larger than {} MiB", limit >> 20), "Use a smaller file.")
+    let message = format!("{what} is larger than {} MiB", limit >> 20);
+    Err(Reading::TooLarge(CliError::usage("file_too_large", message, "Use a smaller file.")))
 }
 
 #[cfg(test)]
