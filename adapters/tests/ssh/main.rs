@@ -1,5 +1,6 @@
 //! The way over SSH, with a real OpenSSH server at the other end.
 
+mod files;
 mod keys;
 mod streams;
 mod support;

@@ -9,6 +9,7 @@ mod convert;
 mod docs;
 mod instances;
 mod logs;
+mod over_ssh;
 mod quiet;
 mod reload;
 mod runs;

@@ -1,5 +1,6 @@
 //! Runs over SSH: a real OpenSSH server in front of a simulated ComfyUI.
 
 mod faults;
+mod outputs;
 mod support;
 mod trusting;

@@ -60,6 +60,14 @@ impl World {
         self.running.app.execute(wish).await.expect("it is taken").run_id
     }
 
+    /// Starts it on an instance that is known.
+    pub(crate) async fn run_on(&self, instance: &str) -> RunId {
+        let text = workflows::named(SAMPLE).expect("a fixture").json.to_owned();
+        let target = Some(Target::Instance(instance.parse().expect("a name")));
+        let wish = Execute { target, ..Execute::new(Source::Inline { text, file: None }) };
+        self.running.app.execute(wish).await.expect("it is taken").run_id
+    }
+
     pub(crate) async fn instance_of(&self, run: RunId) -> String {
         self.running.app.view(run).await.expect("a view").instance.to_string()
     }
