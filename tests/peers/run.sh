@@ -11,7 +11,7 @@ profile=${COMFYD_PROFILE:-release} bin=target/${COMFYD_PROFILE:-release} # COMFY
 rounds=${1:-5} seconds=${2:-2} version=0.1.6
 venv=target/peers/venv
 [ -x "$venv/bin/comfy-api-proxy" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install -q "comfy-api-proxy==$version"; }
-cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures -p comfyd-tests --bins --example load
+cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures -p comfyd-tests --bins --examples
 
 dir=$(mktemp -d target/peers/run.XXXXXX)
 pids=()

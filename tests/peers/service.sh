@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 profile=${COMFYD_PROFILE:-release} bin=target/${COMFYD_PROFILE:-release} # COMFYD_PROFILE=profiling builds faster
 watchers=${1:-10000} runs=${2:-100000}
-cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures --bins
-cargo build --profile "$profile" --locked -p comfyd-tests --examples
+cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures -p comfyd-tests --bins --examples
 mkdir -p target/peers
 dir=$(mktemp -d target/peers/service.XXXXXX)
 pids=()
