@@ -8,7 +8,7 @@ import { PAGES } from '../views';
 import { go, openRun, route } from './route';
 
 /** What lies over the page. */
-export const overlay = signal<'palette' | 'help' | undefined>(undefined);
+export const overlay = signal<'palette' | 'help' | 'alerts' | undefined>(undefined);
 /** A question that a key asks before it acts. */
 export const question = signal<{ text: string; sure: string; do: () => Promise<unknown> } | undefined>(undefined);
 

@@ -9,6 +9,7 @@ import { Act } from '../parts/action';
 import { Dialog } from '../parts/dialog';
 import { STATUS } from '../parts/tile';
 import { PAGES } from '../views';
+import { AlertSettings } from './alert-settings';
 import { KEYS, overlay, question } from './keys';
 import { go, openRun, type View } from './route';
 
@@ -17,6 +18,7 @@ export function Overlays(): JSX.Element | null {
   if (question.value) return <Question />;
   if (overlay.value === 'palette') return <Palette />;
   if (overlay.value === 'help') return <Help />;
+  if (overlay.value === 'alerts') return <AlertSettings onClose={() => (overlay.value = undefined)} />;
   return null;
 }
 

@@ -26,6 +26,7 @@ export function TopBar(): JSX.Element {
       <span class="tally right"><b>{running}</b> running · <b>{waiting}</b> waiting{attention > 0 && <> · <b class="text-warn">{attention}</b> <span class="text-warn">need you</span></>}</span>
       <LinkState />
       <button type="button" class="wide-only" onClick={() => (overlay.value = 'palette')} title="Search runs and actions">⌘ <kbd>Ctrl K</kbd></button>
+      <button type="button" class="plain" aria-label="Notifications" title="Notifications" onClick={() => (overlay.value = 'alerts')}>🔔</button>
       <button type="button" class="plain wide-only" aria-label="Keys and help" title="Keys ( ? )" onClick={() => (overlay.value = 'help')}>?</button>
       {PAGES.new && <a class="button primary" href={hrefOf({ view: 'new', name: undefined })} onClick={onLink({ view: 'new', name: undefined, pane: 'main' })}>+ New run</a>}
     </header>
