@@ -32,6 +32,8 @@ const PRINT = 'SHA256:aTEeu1vVnDU+3ntqfxzbXsPMAAj5owBdISajX//5lyo';
 const OLD = 'SHA256:bTEeu1vVnDU+3ntqfxzbXsPMAAj5owBdISajX//5lyo';
 
 test('an instance is tested, added, made the default and removed', async () => {
+  // An address that a run named is an instance from then on.
+  await server.call('POST', '/api/v1/runs', { workflow: workflow('01_simple_save') });
   const page = await opened('/?view=instances');
   await page.waitForSelector('.instance-card');
   await page.fill('.place input', 'http://127.0.0.1:1');
@@ -106,7 +108,7 @@ test('long lists of tasks are folded around what runs', async () => {
   await page.route('**/workflow/state?*', (route) => route.fulfill({ json: { success: true, state } }));
   await page.reload();
   await page.waitForSelector('.task-rows');
-  const rows = await page.$$eval('.step-tasks:first-of-type .task-rows li', (all) => all.map((row) => row.textContent));
+  const rows = await page.locator('.step-tasks').first().locator('.task-rows li').allTextContents();
   assert.deepEqual(rows.slice(0, 7), ['Clone Auto-installerSuccess', 'Configure venv pathSuccess', '8 othersSuccess (8/8)', 'ComfyUI-KJNodesSuccess', 'ComfyUI-VideoHelperSuiteRunning', '↳Install dependenciesRunning', '22 othersPending']);
   assert.equal(await page.textContent('.live-line'), 'ComfyUI-VideoHelperSuite 45% @ 2.1 MiB/s [12s] ETA: 15s');
   assert.equal(await page.textContent('.task-rows .badge.accent'), '17s');

@@ -90,7 +90,7 @@ export function Preflight(props: { instance: Instance | undefined; look: Look; f
   const stats = useStats();
   const memory = useMemory(instance?.name);
   const rows: Row[] = [];
-  if (!instance) rows.push({ tone: 'warn', mark: '!', text: 'There is no instance to run it on.', hint: 'Add one on the page of instances.' });
+  if (!instance) rows.push({ tone: 'muted', mark: '·', text: 'No instance is known by name: it goes to the address that the server was started with.', hint: 'Add one on the page of instances.' });
   else if (instance.state === 'unreachable') rows.push({ tone: 'warn', mark: '!', text: `${instance.label ?? instance.name} does not answer now. The run waits until it does.` });
   else rows.push({ tone: 'ok', mark: '✓', text: where(instance) });
   if (props.wrong > 0) rows.push({ tone: 'bad', mark: '×', text: `${props.wrong} ${props.wrong === 1 ? 'value is' : 'values are'} not usable.` });
