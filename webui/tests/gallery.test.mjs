@@ -97,6 +97,21 @@ test('a picture large: its values, the keys, and the way to its run', async () =
   await page.close();
 });
 
+test('from a picture to a new run: its workflow as a form, or the picture as an input', async () => {
+  const page = await open();
+  await page.click(`[data-shot="${made[LAST]}/1"] .picture`);
+  await page.click('text=Change and run');
+  await page.waitForFunction(() => new URL(location.href).searchParams.get('view') === 'new');
+  await page.waitForFunction(() => [...document.querySelectorAll('.launch input')].some((input) => input.value === '120'));
+  await page.goBack();
+  await page.waitForSelector('.gallery-tile');
+  await page.click(`[data-shot="${made[LAST]}/1"] .picture`);
+  await page.click('text=Use as input');
+  await page.click('[data-template=image_enhancement]');
+  await page.waitForFunction(() => /run15_00001_\.png/.test(document.querySelector('.launch')?.textContent ?? ''));
+  await page.close();
+});
+
 test('two to four are compared: over each other by keys, side by side, and what differs', async () => {
   const page = await open('&group=run');
   const choose = (shot) => page.check(`[data-shot="${shot}"] input[type=checkbox]`);

@@ -62,6 +62,11 @@ export async function getText(path: string, signal?: AbortSignal): Promise<strin
   return response.text();
 }
 
+/** GET as bytes. */
+export async function getBlob(path: string): Promise<Blob> {
+  return (await answered(fetch(path, { headers: OWN }))).blob();
+}
+
 /** A request that changes something, with a JSON body if there is one. */
 export async function send<T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
   const json = body === undefined || body === null ? {} : { 'Content-Type': 'application/json' };

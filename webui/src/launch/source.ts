@@ -26,6 +26,8 @@ export interface Source {
 export interface Dropped {
   name: string;
   text: string;
+  /** What its last values are kept under, if not its name: the values of a run are its own. */
+  key?: string;
 }
 
 const KEPT = 'comfyd.dropped';
@@ -47,6 +49,19 @@ export const dropProblem = signal<string | undefined>(undefined);
 /** A picture without a workflow: the next form takes it as its first input. */
 export const spare = signal<File | undefined>(undefined);
 
+/** Opens the form of a workflow that is here as a text. */
+export function openText(file: Dropped): void {
+  dropProblem.value = undefined;
+  dropped.value = file;
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(file));
+  } catch {
+    // Too long to be kept over a reload; the page has it all the same.
+    sessionStorage.removeItem(KEPT);
+  }
+  go({ view: 'new', name: FILE, pane: 'main' });
+}
+
 /** Takes a file from anywhere on the page. */
 export async function takeFile(file: File): Promise<void> {
   dropProblem.value = undefined;
@@ -59,14 +74,7 @@ export async function takeFile(file: File): Promise<void> {
       go({ view: 'new', name: undefined, pane: 'main' });
       return;
     }
-    dropped.value = { name: file.name, text };
-    try {
-      sessionStorage.setItem(KEPT, JSON.stringify(dropped.value));
-    } catch {
-      // Too long to be kept over a reload; the page has it all the same.
-      sessionStorage.removeItem(KEPT);
-    }
-    go({ view: 'new', name: FILE, pane: 'main' });
+    openText({ name: file.name, text });
   } catch (thrown) {
     dropProblem.value = thrown instanceof Error ? thrown.message : String(thrown);
     go({ view: 'new', name: undefined, pane: 'main' });
@@ -121,7 +129,7 @@ export async function ofDropped(file: Dropped, instance: string | undefined): Pr
   if (nodes.length === 0 || !nodes.every((node) => typeof node?.class_type === 'string')) {
     throw new Problem(400, { code: 'no_workflow', message: `“${file.name}” is no workflow of ComfyUI.`, hint: 'A workflow in API format has ids with class_type, a canvas has nodes and links.' });
   }
-  return { key: `file ${file.name}`, title, description: undefined, template: undefined, text, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
+  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
 }
 
 /** What the instance says of the classes of a graph; nothing where it cannot be asked, then the form has no lists to choose from. */

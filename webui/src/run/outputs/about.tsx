@@ -2,18 +2,32 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { runPath } from '../../api/client';
+import { getBlob, runPath } from '../../api/client';
 import type { RunWorkflow, Summary } from '../../api/types';
-import { hrefOf, onLink } from '../../app/route';
+import { go, hrefOf, onLink } from '../../app/route';
 import { Act } from '../../parts/action';
 import { Confirm } from '../../parts/confirm';
 import { bytes, fullTime } from '../../parts/time';
 import { deleteRun, retryRun } from '../actions';
-import { nameOf } from './outputs';
+import { contentOf, nameOf, shownAs } from './outputs';
 import { telling, valuesOf, workflowOf } from './provenance';
 import type { Shot } from './shot';
 
 const MOST = 14;
+
+/** Opens the form of the workflow that made it, with its values. */
+async function change(run: string, name: string | undefined): Promise<void> {
+  const [{ workflow }, source] = await Promise.all([workflowOf(run), import('../../launch/source')]);
+  source.openText({ name: `${name ?? 'workflow'}.json`, text: JSON.stringify(workflow), key: `run ${run}` });
+}
+
+/** Takes the picture along to the choice of a template. */
+async function asInput({ run, output }: Shot): Promise<void> {
+  const [blob, source] = await Promise.all([getBlob(contentOf(run, output)), import('../../launch/source')]);
+  source.spare.value = new File([blob], nameOf(output), { type: blob.type });
+  source.dropProblem.value = `“${nameOf(output)}” is used by the template that you pick, if it takes a picture.`;
+  go({ view: 'new', name: undefined, pane: 'main' });
+}
 
 /** Its run, its values, and what can be done with it. */
 export function About({ shot, summary, onGone }: { shot: Shot; summary: Summary | undefined; onGone: () => void }): JSX.Element {
@@ -47,6 +61,8 @@ export function About({ shot, summary, onGone }: { shot: Shot; summary: Summary 
       )}
       <div class="actions">
         <Act class="primary" title="Run the same workflow with the same values again" do={() => retryRun(run)}>↻ Run again</Act>
+        <Act title="Open the same workflow as a form" do={() => change(run, summary?.workflow_name)}>✎ Change and run</Act>
+        {shownAs(output) === 'image' && <Act title="Give this picture to a new run" do={() => asInput(shot)}>🖼️ Use as input</Act>}
         <a class="button" href={runPath(run, '/outputs.zip')} download>⤓ All of the run</a>
         <Confirm sure="Delete the run with its outputs" label="Delete the run of this output" do={() => deleteRun(run).then(onGone)}>🗑 Delete</Confirm>
       </div>
