@@ -1,1 +1,0 @@
-import{B as e,c as t,i as n,z as r}from"./route-DKewVF3t.js";async function i(t){await e(`POST`,r(t,`/cancel`),{})}async function a(n){let{run_id:i}=await e(`POST`,r(n,`/retry`),{});t(i)}async function o(t){await e(`DELETE`,r(t)),n({run:void 0,seq:void 0,node:void 0,tab:void 0})}async function s(t){await e(t.method,t.href,t.body??void 0)}export{a as i,i as n,o as r,s as t};

@@ -1,1 +1,0 @@
-export{s as takeFile}from"./source-CTue6mDf.js";
