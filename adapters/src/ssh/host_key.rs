@@ -8,8 +8,8 @@ use russh::keys::{HashAlg, PublicKey};
 ///
 /// ```
 /// use comfyd_adapters::ssh::HostKey;
-/// let key = HostKey::parse("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ")?;
-/// assert_eq!(key.fingerprint(), "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ");
+/// let key = HostKey::parse("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIFd5t24vDBXAPTxsXKEsZRBIe4AQAiAR8nuAicdeI0Za")?;
+/// assert_eq!(key.fingerprint(), "SHA256:aTEeu1vVnDU+3ntqfxzbXsPMAAj5owBdISajX//5lyo");
 /// # Ok::<(), comfyd_adapters::ssh::BadHostKey>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
