@@ -53,6 +53,11 @@ function List(): JSX.Element {
   });
   const { height } = lines.value;
   const { next, busy, problem } = paging.value;
+  const { show, q, on } = route.value;
+  // Another list begins at its beginning.
+  useEffect(() => {
+    if (ref.current) ref.current.scrollTop = 0;
+  }, [show, q, on]);
   useEffect(() => {
     if (next && !busy && sight.value.bottom > height - NEAR_PX) loadMore();
   }, [next, busy, sight.value.bottom, height]);
