@@ -1,7 +1,7 @@
 //! Canvas files, as ComfyUI's page saves them, read as they are.
 //!
 //! Invariants: reading never fails on a part: a node without an id or a class is left out and said; both ways to write links are read.
-//! Absent: what it means. That is for [`crate::convert`].
+//! Absent: what it means. That is for [`crate::convert()`].
 
 mod node;
 
