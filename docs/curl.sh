@@ -79,6 +79,8 @@ call 200 GET /api/v1/workflows
 call 200 GET "/api/v1/workflows/txt2img_basic?instance=curl-collection"
 call 200 GET /api/v1/workflows/txt2img_basic/preview
 call 200 GET /api/v1/workflows/txt2img_basic/workflow.json
+call 200 POST /api/v1/workflows/validate "${json[@]}" "{\"instance\": \"curl-collection\", \"workflow\": $graph}"
+call 200 POST /api/v1/workflows/convert "${json[@]}" "{\"instance\": \"curl-collection\", \"workflow\": $graph}"
 
 echo "# a run, from its creation to its outputs"
 call 201 POST /api/v1/runs --header "Idempotency-Key: $(date +%s%N)" \
