@@ -89,7 +89,13 @@ function Add({ onAdded, isFirst }: { onAdded: () => void; isFirst: boolean }): J
     verdict.value = await send<Verdict>('POST', '/api/v1/instances/test', body());
   });
   const add = (): Promise<void> => act('add', async () => {
-    const made = await send<Machine>('POST', '/api/v1/instances', { ...body(), name: called, ...(isDefault.value || isFirst ? { default: true } : {}) });
+    const wish = { ...body(), name: called };
+    const isAsked = isDefault.value;
+    const made = await send<Machine>('POST', '/api/v1/instances', { ...wish, ...((isAsked || isFirst) && { default: true }) }).catch((thrown: unknown) => {
+      // The first one is the default unless the server was started with another; then it is merely added.
+      if (isAsked || problemOf(thrown).code !== 'default_is_fixed') throw thrown;
+      return send<Machine>('POST', '/api/v1/instances', wish);
+    });
     place.value = name.value = port.value = '';
     verdict.value = undefined;
     onAdded();
