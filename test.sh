@@ -128,7 +128,7 @@ audit() {
 }
 
 case "${1:-all}" in
-  all) fmt; clippy; doc; unit; ui ;;
+  all) fmt; clippy; doc; unit ;;
   quick) fmt; clippy; unit -E 'not (binary(simulation) or binary(kill))' ;;
   fmt | clippy | doc | ui | real | contract | soak | audit) "$1" ;;
   unit) shift; unit "$@" ;;

@@ -64,6 +64,8 @@ for (const scheme of ['dark', 'light']) {
     await page.waitForSelector('.palette li');
     await check('the palette');
     await page.keyboard.press('Escape');
+    // As long as it is there the key is a letter in its field.
+    await page.waitForSelector('.palette', { state: 'detached' });
     await page.keyboard.press('?');
     await page.waitForSelector('.help');
     await check('the help');
