@@ -284,6 +284,8 @@ impl Core {
         }
         self.dispatcher.keep_blobs(batch.take_blobs());
         self.publish(std::mem::take(&mut batch.touched), now);
+        // An adapter that looks for a run must know that it is watched, and who gets an answer sees which links there are.
+        self.watch();
         if batch.of_instances {
             show(&self.board, &self.engine, &self.dispatcher);
         }
@@ -291,8 +293,6 @@ impl Core {
             // The caller may have gone; what it asked for is done all the same.
             let _ = reply.send(Ok(granted));
         }
-        // An adapter that looks for a run must know that it is watched.
-        self.watch();
         self.dispatcher.send(batch.commands);
     }
 
