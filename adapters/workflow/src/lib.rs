@@ -4,6 +4,7 @@
 //! cannot be known without ComfyUI's page is a [`Problem`] and never a guess.
 //! Absent: servers, files, the event log.
 
+mod arrange;
 pub mod canvas;
 pub mod classes;
 pub mod convert;
@@ -12,7 +13,8 @@ mod json;
 mod report;
 pub mod validate;
 
+pub use arrange::{Area, Arrangement, arrange};
 pub use classes::Classes;
-pub use convert::{Converted, Moment, Options, Place, convert};
+pub use convert::{Converted, Moment, Options, Place, convert, locate};
 pub use report::{Problem, Reason, Warning};
 pub use validate::{Finding, Verdict, validate};

@@ -1,6 +1,6 @@
 //! Whatever a file holds, conversion and validation answer, always the same, with links that lead somewhere.
 
-use comfyd_workflow::{Classes, Moment, Options, convert, validate};
+use comfyd_workflow::{Classes, Moment, Options, arrange, convert, locate, validate};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -101,9 +101,31 @@ fn check(canvas: &Value) {
             let named: Vec<&String> = converted.places.iter().filter_map(|place| place.node.as_ref()).collect();
             assert_eq!(named.len(), converted.graph.len(), "each node has a place");
             assert!(named.iter().all(|id| converted.graph.contains_key(*id)));
+            check_places(canvas, &converted.graph);
             validate(&converted.graph, &classes);
         }
         Err(problems) => assert!(!problems.is_empty()),
+    }
+}
+
+/// What is found again on the canvas is on one plane, each inside in its box.
+fn check_places(canvas: &Value, graph: &Map<String, Value>) {
+    let places = locate(canvas, graph).expect("what was converted");
+    let found: Vec<&String> = places.iter().filter_map(|place| place.node.as_ref()).collect();
+    assert!(graph.keys().all(|id| found.contains(&id)), "each node is found without classes");
+    let plane = arrange(&places);
+    let areas = || plane.nodes.values().chain(plane.boxes.values());
+    assert!(areas().all(|area| area.position.iter().chain(&area.size).all(|side| side.is_finite())));
+    for (number, place) in places.iter().enumerate() {
+        let area = match &place.node {
+            Some(node) => plane.nodes.get(node),
+            None => plane.boxes.get(&number),
+        };
+        let (Some(area), Some(around)) = (area, place.host.and_then(|host| plane.boxes.get(&host))) else { continue };
+        for side in [0, 1] {
+            let end = |area: &comfyd_workflow::Area| area.position[side] + area.size[side];
+            assert!(area.position[side] >= around.position[side] && end(area) <= end(around) + 1e-3, "{area:?} in {around:?}");
+        }
     }
 }
 

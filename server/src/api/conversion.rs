@@ -31,7 +31,7 @@ pub(super) struct ConvertedBody {
 
 /// A node of the canvas.
 #[derive(Serialize, ToSchema)]
-struct PlaceRow {
+pub(super) struct PlaceRow {
     /// Its ids in the file, from the canvas inwards.
     path: String,
     /// Its id in the graph; null if it does not run.
@@ -99,7 +99,7 @@ struct FindingRow {
 
 impl From<&Place> for PlaceRow {
     fn from(place: &Place) -> Self {
-        let Place { path, node, class, title, position, size } = place.clone();
+        let Place { path, node, class, title, position, size, host: _ } = place.clone();
         Self { path, node_id: node, class, title, position, size }
     }
 }

@@ -13,6 +13,7 @@ mod links;
 mod model;
 mod order;
 mod packs;
+mod places;
 mod primitive;
 mod proxies;
 mod resolve;
@@ -28,8 +29,7 @@ use crate::canvas::File;
 use crate::classes::Classes;
 use crate::report::{EXPORT, Problem, Reason, Warning};
 use build::World;
-use model::Role;
-use resolve::Spot;
+pub use places::{Place, locate};
 pub use text::Moment;
 use text::Texts;
 
@@ -53,23 +53,6 @@ pub struct Converted {
     pub warnings: Vec<Warning>,
 }
 
-/// A node of the file, with its place on the canvas.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Place {
-    /// Its ids in the file, from the canvas inwards: `5:21`.
-    pub path: String,
-    /// Its id in the graph; none if it does not run.
-    pub node: Option<String>,
-    /// Its class, or the name of the subgraph.
-    pub class: String,
-    /// Its title.
-    pub title: String,
-    /// Where it stands in its graph.
-    pub position: Option<[f64; 2]>,
-    /// How large it is.
-    pub size: Option<[f64; 2]>,
-}
-
 /// Converts a canvas file.
 ///
 /// ```
@@ -91,11 +74,7 @@ pub struct Place {
 /// All that stands against it, each with the node, the reason and the remedy.
 pub fn convert(canvas: &Value, classes: &Classes, options: &Options) -> Result<Converted, Vec<Problem>> {
     let Some(file) = File::read(canvas) else { return Err(vec![not_a_canvas()]) };
-    let nodes: usize = file.subgraphs.iter().chain([&file.root]).map(|graph| graph.nodes.len()).sum();
-    if nodes > emit::MAX_NODES {
-        return Err(vec![emit::too_many()]);
-    }
-    let mut world = World::build(file, classes);
+    let mut world = World::of(file, classes).map_err(|problem| vec![problem])?;
     world.restore_hosts();
     let texts = Texts { now: &options.now, choose, seed: options.seed };
     world.apply_primitives(&texts);
@@ -104,23 +83,8 @@ pub fn convert(canvas: &Value, classes: &Classes, options: &Options) -> Result<C
     if graph.is_empty() {
         return Err(vec![empty()]);
     }
-    let places = spots.iter().map(|here| place(&world, here)).collect();
+    let places = world.places(&spots, |at, path| world.runs(at) && graph.contains_key(path));
     Ok(Converted { graph, places, warnings: world.warnings })
-}
-
-fn place(world: &World<'_>, here: &Spot) -> Place {
-    let node = world.node(here.at);
-    Place {
-        path: world.file_path(here),
-        node: world.runs(here.at).then(|| world.path(here)),
-        class: world.shown_class(here.at),
-        title: match node.role {
-            Role::Host(inner) if node.file.title.is_none() => world.graphs[inner].name.clone(),
-            _ => node.title.clone(), // All others have their own, or that of their class.
-        },
-        position: node.file.position,
-        size: node.file.size,
-    }
 }
 
 /// One of so many, the same for the same seed (splitmix64).
