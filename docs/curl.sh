@@ -50,6 +50,7 @@ field() { jq --exit-status --raw-output "$1" "$answer"; }
 
 graph='{"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "curl"}}}'
+canvas='{"nodes": [{"id": 1, "type": "EmptyImage", "pos": [0, 0]}, {"id": 2, "type": "SaveImage", "pos": [300, 0]}], "links": []}'
 
 echo "# the server and the page"
 call 200 GET /
@@ -84,7 +85,7 @@ call 200 POST /api/v1/workflows/convert "${json[@]}" "{\"instance\": \"curl-coll
 
 echo "# a run, from its creation to its outputs"
 call 201 POST /api/v1/runs --header "Idempotency-Key: $(date +%s%N)" \
-  "${json[@]}" "{\"workflow\": $graph, \"instance\": \"curl-collection\", \"workflow_name\": \"curl\"}"
+  "${json[@]}" "{\"workflow\": $graph, \"canvas\": $canvas, \"instance\": \"curl-collection\", \"workflow_name\": \"curl\"}"
 run=$(field .run_id)
 stream end "/api/v1/runs/$run/events"
 call 200 GET "/api/v1/runs?status=completed&limit=5"
@@ -92,6 +93,7 @@ call 200 GET "/api/v1/runs/$run"
 [ "$(field .status)" = completed ]
 call 200 GET "/api/v1/runs/$run/at/3"
 call 200 GET "/api/v1/runs/$run/workflow"
+call 200 GET "/api/v1/runs/$run/canvas"
 call 200 GET "/api/v1/runs/$run/log"
 call 200 GET "/api/v1/runs/$run/patches?from=1"
 call 200 GET "/api/v1/runs/$run/outputs"

@@ -36,6 +36,7 @@ pub fn small_prompt() -> PromptSpec {
         nodes: vec![planned_node("1", &[]), planned_node("2", &["1"]), planned_node("9", &["2"])],
         outputs: Some(vec!["9".into()]),
         uploads: vec![],
+        canvas: None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::live::{Keyed, Live, Preview};
 use crate::problem::Problem;
 use crate::store::Health;
 
-pub use crate::intake::{Execute, Image, Images, Source, Target};
+pub use crate::intake::{Execute, Image, Images, Source, Target, Validation};
 pub use crate::live::{Change, Filter, Page, Summary};
 pub use crate::retention::RetentionRules;
 
@@ -136,8 +136,9 @@ impl App {
     async fn create(&self, request: Execute, body: Option<Sha256>) -> Result<Created, Problem> {
         let run = self.draw_id();
         let request = self.converted(request).await?;
+        let validation = request.validation;
         let prepared = self.intake.prepare(request, body, &self.core).await?;
-        self.check_known(&prepared).await?;
+        self.check_known(&prepared, validation).await?;
         self.store_new(run, prepared.spec, prepared.blobs).await
     }
 
@@ -174,10 +175,9 @@ impl App {
             return Err(not_over(run, "has not ended", "Cancel it first, or wait."));
         }
         let spec = RunSpec { retry_of: Some(run), idempotency: None, ..folded.run.spec().clone() };
-        let Workload::Prompt(prompt) = &spec.workload;
         // The run that is repeated may be removed before the new one names them.
         self.history.store.pin_blobs(spec.blobs());
-        let blobs = folded.blobs.into_iter().filter(|(hash, _)| *hash == prompt.graph).collect();
+        let blobs = folded.blobs.into_iter().filter(|(hash, _)| spec.blobs().any(|named| named == hash)).collect();
         let id = self.draw_id();
         self.store_new(id, spec, blobs).await
     }
@@ -216,16 +216,20 @@ impl App {
     pub(crate) async fn prompt(&self, run: RunId) -> Result<(PromptSpec, String), Problem> {
         let folded = self.history.fold(run, None).await?;
         let Workload::Prompt(prompt) = folded.run.spec().workload.clone();
-        let inline = folded.blobs.into_iter().find(|(hash, _)| *hash == prompt.graph).map(|(_, bytes)| bytes);
-        let stored = match inline {
-            Some(bytes) => Some(bytes),
-            None => self.history.store.get_blob(&prompt.graph).await.map_err(|error| Problem::internal(error.to_string()))?,
-        };
+        let stored = self.stored(&folded.blobs, &prompt.graph).await?;
         let text = stored.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
             let hint = "Its file in the data directory was removed from outside; the run's log and outputs are as they were.";
             Problem::new(410, "gone", format!("the graph of run {run} is not stored any more"), hint)
         })?;
         Ok((prompt, text))
+    }
+
+    /// Bytes that a run names, out of its log or of a file of their own; none if that was removed.
+    pub(crate) async fn stored(&self, inline: &[(Sha256, Vec<u8>)], hash: &Sha256) -> Result<Option<Vec<u8>>, Problem> {
+        if let Some((_, bytes)) = inline.iter().find(|(held, _)| held == hash) {
+            return Ok(Some(bytes.clone()));
+        }
+        self.history.store.get_blob(hash).await.map_err(|error| Problem::internal(error.to_string()))
     }
 
     /// Stops a run.

@@ -221,7 +221,7 @@ impl App {
                 one.images = Images::InOrder(vec![]);
             }
             let mut prepared = self.intake.prepare(one, body.clone(), &self.core).await?;
-            self.check_known(&prepared).await?;
+            self.check_known(&prepared, wish.base.validation).await?;
             let Workload::Prompt(prompt) = &mut prepared.spec.workload;
             prompt.uploads.clone_from(uploads.get_or_insert_with(|| prompt.uploads.clone()));
             inline += prepared.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();

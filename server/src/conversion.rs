@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use comfyd_adapters::comfy::lenient::{from_json, to_wire};
 use comfyd_adapters::workflow::Graph;
+use comfyd_engine::Timestamp;
 use comfyd_workflow::validate::validate;
 use comfyd_workflow::{Classes, Converted, Finding, Moment, Options, Verdict, canvas, convert};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::app::{App, Execute, Source, Target};
+use crate::app::{App, Execute, Source, Target, Validation};
 use crate::instances::Classes as Known;
 use crate::intake::Prepared;
 use crate::problem::Problem;
@@ -31,7 +32,7 @@ impl App {
     pub(crate) async fn convert(&self, text: String, target: Option<&Target>) -> Result<Conversion, Problem> {
         let Some(canvas) = canvas_of(&text) else { return Ok(Conversion { text, converted: None }) };
         let classes = self.classes_of(target).await?;
-        let options = Options { now: now_there(self.now().0), seed: self.rng.below(u64::MAX) };
+        let options = Options { now: moment(self.now()), seed: self.rng.below(u64::MAX) };
         let done = self.intake.offload.run(move || convert(&canvas, &classes.descriptions(), &options)).await;
         let converted = done.map_err(|problems| not_converted(&problems))?;
         Ok(Conversion { text: printed(&converted.graph)?, converted: Some(converted) })
@@ -51,22 +52,39 @@ impl App {
         self.instances.classes(instance.as_str(), None, false).await
     }
 
-    /// The same wish with its canvas converted.
+    /// The same wish with its canvas converted, and with the canvas that is to be kept.
     pub(crate) async fn converted(&self, request: Execute) -> Result<Execute, Problem> {
+        self.check_canvas(request.canvas.as_ref()).await?;
         let given = match &request.source {
             Source::Inline { text, .. } if !looks_like_canvas(text) => return Ok(request),
             Source::Template(_) => return Ok(request),
             Source::Inline { .. } | Source::File(_) => self.intake.text(&request.source).await?,
         };
-        let conversion = self.convert(given.text, request.target.as_ref()).await?;
+        let conversion = self.convert(given.text.clone(), request.target.as_ref()).await?;
         for warning in conversion.converted.iter().flat_map(|converted| &converted.warnings) {
             tracing::info!(code = warning.code, "{warning}");
         }
-        Ok(Execute { source: Source::Inline { text: conversion.text, file: given.file }, ..request })
+        let own = conversion.converted.is_some().then_some(given.text);
+        let source = Source::Inline { text: conversion.text, file: given.file };
+        Ok(Execute { source, canvas: request.canvas.or(own).or(given.canvas), ..request })
+    }
+
+    /// A canvas that is given beside the graph must be one.
+    async fn check_canvas(&self, given: Option<&String>) -> Result<(), Problem> {
+        let Some(text) = given.cloned() else { return Ok(()) };
+        if self.intake.offload.run(move || canvas_of(&text).is_some()).await {
+            return Ok(());
+        }
+        let hint = "Give the canvas as ComfyUI saves it, with `nodes` and `links`, or leave it out.";
+        Err(Problem::invalid("bad_field", "field `canvas` is no canvas", hint))
     }
 
     /// Refuses a run that its instance would refuse, as far as its classes are known: nothing is asked for a run that passes.
-    pub(crate) async fn check_known(&self, prepared: &Prepared) -> Result<(), Problem> {
+    pub(crate) async fn check_known(&self, prepared: &Prepared, validation: Validation) -> Result<(), Problem> {
+        match validation {
+            Validation::Before => {}
+            Validation::ByInstance => return Ok(()),
+        }
         let name = prepared.spec.instance.as_str();
         let Some(known) = self.instances.kept_classes(name) else { return Ok(()) };
         if self.verdict_by(&prepared.graph, known).await?.is_runnable() {
@@ -94,7 +112,7 @@ fn looks_like_canvas(text: &str) -> bool {
 }
 
 /// The canvas that a text holds, if it is one with nodes.
-fn canvas_of(text: &str) -> Option<Value> {
+pub(crate) fn canvas_of(text: &str) -> Option<Value> {
     if !looks_like_canvas(text) {
         return None;
     }
@@ -103,7 +121,7 @@ fn canvas_of(text: &str) -> Option<Value> {
     (canvas::is_canvas(&value) && has_nodes).then_some(value)
 }
 
-fn nodes_of(text: &str) -> Result<Map<String, Value>, Problem> {
+pub(crate) fn nodes_of(text: &str) -> Result<Map<String, Value>, Problem> {
     // The same checks as for a run, so that what is no workflow is told in the same words.
     let graph = Graph::parse(text).map_err(|error| Problem::invalid(error.code(), error.to_string(), error.hint()))?;
     match from_json(graph.text()) {
@@ -118,9 +136,9 @@ fn printed(graph: &Map<String, Value>) -> Result<String, Problem> {
     Ok(to_wire(&text).into_owned())
 }
 
-/// The time of this machine's zone, as the page would write the time of its own.
-fn now_there(ms: u64) -> Moment {
-    let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+/// A time in this machine's zone, as the page would write the time of its own.
+pub(crate) fn moment(at: Timestamp) -> Moment {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
     let at = at.to_zoned(TimeZone::system());
     let part = |number: i8| u32::try_from(number).unwrap_or_default();
     Moment {
@@ -143,12 +161,18 @@ pub(crate) fn not_converted(problems: &[comfyd_workflow::Problem]) -> Problem {
 }
 
 fn not_valid(verdict: &Verdict) -> Problem {
+    const SKIP: &str = "If the instance tells less than it has: `validate: false`, on the command line --no-validate.";
     let certain: Vec<&Finding> = verdict.findings.iter().filter(|finding| finding.certain).collect();
     let lines: Vec<String> = certain.iter().map(|finding| format!("{finding}. {}", finding.hint())).collect();
     let first = certain.first().map_or_else(String::new, ToString::to_string);
-    let hint = certain.first().map_or_else(String::new, |finding| finding.hint());
+    let hint = certain.first().map_or_else(String::new, |finding| format!("{} {SKIP}", ended(finding.hint())));
     let message = format!("the instance would refuse this workflow: {first}{}", and_more(certain.len()));
     Problem::new(422, "workflow_not_valid", message, hint).with_details(lines.join("\n"))
+}
+
+/// A sentence with its full stop.
+fn ended(text: String) -> String {
+    if text.ends_with(['.', '?', '!']) { text } else { text + "." }
 }
 
 fn and_more(count: usize) -> String {

@@ -7,6 +7,7 @@ mod assembly;
 pub mod batch;
 mod beneath;
 mod canonical;
+mod canvas;
 mod chronicle;
 pub mod cli;
 pub mod config;

@@ -56,7 +56,7 @@ impl RunSpec {
     /// The blobs that it names, whether they travel in its log or not.
     pub fn blobs(&self) -> impl Iterator<Item = &Sha256> {
         let Workload::Prompt(prompt) = &self.workload;
-        std::iter::once(&prompt.graph).chain(prompt.uploads.iter().map(|upload| &upload.blob))
+        std::iter::once(&prompt.graph).chain(&prompt.canvas).chain(prompt.uploads.iter().map(|upload| &upload.blob))
     }
 }
 
@@ -91,6 +91,9 @@ pub struct PromptSpec {
     /// Files to upload before the prompt is sent.
     #[serde(default)]
     pub uploads: Vec<Upload>,
+    /// The hash of the canvas that the graph was made from, as its user gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canvas: Option<Sha256>,
 }
 
 /// A node of the graph as submitted.

@@ -18,6 +18,7 @@ fn full_spec() -> RunSpec {
         nodes: vec![planned_node("1", &[]), node],
         outputs: Some(vec!["3".into()]),
         uploads: vec![upload],
+        canvas: None,
     });
     RunSpec {
         priority: -2,

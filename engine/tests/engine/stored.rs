@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use comfyd_engine::journal::envelope::{Body, DecodeError, read};
-use comfyd_engine::{InstanceEvent, NodeStarted, RunEvent, SetupEvent, SyncClass, Timestamp};
+use comfyd_engine::{InstanceEvent, NodeStarted, RunEvent, SetupEvent, SyncClass, Timestamp, Workload};
 use serde::Serialize;
 
 use crate::samples::{AT, instance_events, run_events, setup_events};
@@ -59,6 +59,19 @@ fn changed<E: Body + PartialEq + std::fmt::Debug>(event: &E, kind: &str, version
         Ok(other) => Some(format!("{kind}: {other:?}")),
         Err(missing) => Some(missing),
     }
+}
+
+/// What newer versions added to a run's beginning, which the frozen sample does not have.
+#[test]
+fn a_canvas_is_stored_with_its_run() {
+    let canvas = comfyd_engine::testkit::sha256_of_zeros();
+    let Some(RunEvent::RunCreated(mut created)) = run_events().into_iter().next() else { panic!("a run begins with that") };
+    let Workload::Prompt(prompt) = &mut created.spec.workload;
+    prompt.canvas = Some(canvas.clone());
+    let named = created.spec.blobs().filter(|blob| **blob == canvas).count();
+    assert!(named >= 2, "the graph and the canvas are kept for as long as the run");
+    let event = RunEvent::RunCreated(created);
+    assert_eq!(read::<RunEvent>(&event.encode(AT)).ok(), Some((AT, Some(event))));
 }
 
 #[test]

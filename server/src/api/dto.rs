@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::body::Fields;
-use crate::app::{Execute, Image, Images, Source, Target};
+use crate::app::{Execute, Image, Images, Source, Target, Validation};
 use crate::instances::{COMFYUI_PORT, SshWish, understood};
 use crate::problem::Problem;
 
@@ -23,6 +23,8 @@ pub(super) fn execute(mut fields: Fields) -> Result<Execute, Problem> {
         target: target(&mut fields)?,
         inputs: inputs(fields.take("inputs")?),
         images: images(fields.take("input_images")?)?,
+        canvas: fields.take_raw("canvas").map(unwrapped),
+        validation: validation(fields.take("validate")?),
         name: fields.take("workflow_name")?,
         output_dir: fields.take::<PathBuf>("output_dir")?,
         priority: fields.take("priority")?.unwrap_or_default(),
@@ -43,6 +45,10 @@ fn source(inline: Option<String>, file: Option<PathBuf>, template: Option<String
             Err(Problem::invalid("two_workflows", format!("{} are given", given.join(" and ")), "Give one of them."))
         }
     }
+}
+
+fn validation(asked: Option<bool>) -> Validation {
+    if asked == Some(false) { Validation::ByInstance } else { Validation::Before }
 }
 
 /// Nothing to run was given.
@@ -261,7 +267,7 @@ impl<'a> OutputLink<'a> {
 mod tests {
     use super::{execute, idempotency_key};
     use crate::api::body::Fields;
-    use crate::app::{Image, Images, Source, Target};
+    use crate::app::{Image, Images, Source, Target, Validation};
 
     fn wish(body: &str) -> Result<crate::app::Execute, crate::problem::Problem> {
         execute(Fields::parse(body.as_bytes())?)
@@ -279,6 +285,15 @@ mod tests {
         assert_eq!(wish.inputs, inputs);
         assert_eq!(wish.images, Images::ByNode([("7".to_owned(), Image::File("/a.png".into()))].into()));
         assert_eq!((wish.name.as_deref(), wish.priority), (Some("x"), -1));
+        assert_eq!((wish.canvas, wish.validation), (None, Validation::Before));
+    }
+
+    #[test]
+    fn a_wish_may_bring_its_canvas_and_go_unchecked() {
+        let wish =
+            wish(r#"{"workflow": {}, "canvas": {"nodes": [1e400], "links": []}, "validate": false}"#).expect("a good body");
+        assert_eq!(wish.canvas.as_deref(), Some(r#"{"nodes": [1e400], "links": []}"#));
+        assert_eq!(wish.validation, Validation::ByInstance);
     }
 
     #[test]
@@ -299,6 +314,7 @@ mod tests {
             (r#"{"template": ["a"]}"#, "bad_field"),
             (r#"{"workflow_file": 3}"#, "bad_field"),
             (r#"{"workflow": {}, "priority": "high"}"#, "bad_field"),
+            (r#"{"workflow": {}, "validate": "no"}"#, "bad_field"),
             (r#"{"workflow": {}, "input_images": "a.png"}"#, "bad_field"),
             (r#"{"workflow": {}, "input_images": [3]}"#, "bad_field"),
             (r#"{"workflow": {}, "inputs": [1]}"#, "bad_field"),

@@ -29,6 +29,8 @@ pub(super) struct RunWorkflow {
     expected_ms: BTreeMap<String, u32>,
     /// The files that are sent with it.
     uploads: Vec<UploadRow>,
+    /// Where the canvas is that the graph was made from; null if there is none.
+    canvas: Option<String>,
 }
 
 /// A file that a run takes in.
@@ -65,6 +67,7 @@ pub(super) async fn workflow(State(ctx): State<Ctx>, Path(name): Path<String>, h
             workflow: strict(&text)?,
             expected_ms: prompt.nodes.iter().filter_map(|node| Some((node.id.to_string(), node.expected_ms?))).collect(),
             uploads: prompt.uploads.iter().map(row).collect(),
+            canvas: prompt.canvas.is_some().then(|| format!("/api/v1/runs/{run}/canvas")),
         })?
     };
     let out = response.headers_mut();

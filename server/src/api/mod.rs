@@ -7,6 +7,7 @@ mod archive;
 mod batches;
 mod board;
 mod body;
+mod canvas;
 mod content;
 mod conversion;
 mod cors;

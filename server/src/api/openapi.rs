@@ -14,8 +14,8 @@ use utoipa::OpenApi;
 use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
-    archive, batches, content, conversion, feed, follow, graph, health, instances, log, login, outputs, patches, plan, runs,
-    setups, state, stats, thumbnail, workflows,
+    archive, batches, canvas, content, conversion, feed, follow, graph, health, instances, log, login, outputs, patches, plan,
+    runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::problem::Problem;
 
@@ -51,6 +51,7 @@ use crate::problem::Problem;
         runs::delete,
         runs::at,
         graph::workflow,
+        canvas::canvas,
         log::log,
         patches::patches,
         follow::run,

@@ -13,8 +13,8 @@ use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
 use super::ring::Places;
 use super::{
-    archive, batches, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs, page, patches,
-    plan, request_id, runs, setups, state, stats, thumbnail, workflows,
+    archive, batches, canvas, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs, page,
+    patches, plan, request_id, runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -144,6 +144,7 @@ pub static ROUTES: &[Route] = &[
     delete("/api/v1/runs/{id}", |verb| on(verb, runs::delete)),
     get("/api/v1/runs/{id}/at/{seq}", |verb| on(verb, runs::at)),
     get("/api/v1/runs/{id}/workflow", |verb| on(verb, graph::workflow)),
+    get("/api/v1/runs/{id}/canvas", |verb| on(verb, canvas::canvas)),
     get("/api/v1/runs/{id}/log", |verb| on(verb, log::log)),
     get("/api/v1/runs/{id}/patches", |verb| on(verb, patches::patches)),
     get("/api/v1/runs/{id}/events", |verb| on(verb, follow::run)),

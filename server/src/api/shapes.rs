@@ -61,6 +61,11 @@ pub(super) struct ExecuteBody {
     pub(super) priority: Option<i32>,
     /// The run that this one repeats.
     pub(super) retry_of: Option<RunId>,
+    /// The canvas that `workflow` was made from, or a text that holds one: it is kept with the run. A `workflow` that is a canvas is kept without.
+    #[schema(schema_with = graph)]
+    pub(super) canvas: Option<Value>,
+    /// Whether what the instance is known to refuse is refused before it is queued; `true` if left out.
+    pub(super) validate: Option<bool>,
 }
 
 /// A workflow to convert or to check, and the instance whose classes count: at most one of `instance` and `url`.
@@ -109,6 +114,10 @@ pub(super) struct ExecuteForm {
     pub(super) priority: Option<i32>,
     /// The run that this one repeats.
     pub(super) retry_of: Option<String>,
+    /// The canvas that `workflow` was made from, as a text: it is kept with the run.
+    pub(super) canvas: Option<String>,
+    /// Whether what the instance is known to refuse is refused before it is queued; `true` if left out.
+    pub(super) validate: Option<bool>,
 }
 
 /// What one run of a batch has of its own.
@@ -151,6 +160,11 @@ pub(super) struct BatchBody {
     pub(super) output_dir: Option<String>,
     /// Larger goes first.
     pub(super) priority: Option<i32>,
+    /// The canvas that `workflow` was made from, or a text that holds one: it is kept with the run. A `workflow` that is a canvas is kept without.
+    #[schema(schema_with = graph)]
+    pub(super) canvas: Option<Value>,
+    /// Whether what the instance is known to refuse is refused before it is queued; `true` if left out.
+    pub(super) validate: Option<bool>,
     /// How the runs differ.
     #[schema(max_items = 1000)]
     pub(super) variations: Option<Vec<VariationBody>>,

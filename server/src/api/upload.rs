@@ -1,6 +1,6 @@
 //! A wish to run a workflow as a form with files.
 //!
-//! Fields: `workflow` (a file or a text), `input_images` (files, in the order of the loading nodes; `input_images[NODE]` for a certain one), and the others of
+//! Fields: `workflow` (a file, a text, or a picture that holds one), `input_images` (files, in the order of the loading nodes; `input_images[NODE]` for a certain one), and the others of
 //! the JSON body as texts; `inputs` is JSON.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use super::body::{Fields, paced};
 use super::dto;
 use super::strict::Taken;
 use crate::app::{Execute, Image, Images, Source};
+use crate::intake::{Held, held};
 use crate::problem::Problem;
 use crate::spool::Spool;
 
@@ -32,6 +33,7 @@ const MAX_FORM: usize = 512 << 20;
 #[derive(Default)]
 struct Form {
     workflow: Option<(Option<String>, Bytes)>,
+    canvas: Option<String>,
     in_order: Vec<Image>,
     by_node: BTreeMap<String, Image>,
     others: Map<String, Value>,
@@ -75,9 +77,13 @@ impl Form {
             return Ok(());
         }
         let text = text(&name, &bytes)?;
+        if name == "canvas" {
+            self.canvas = Some(text);
+            return Ok(());
+        }
         // Numbers and objects come as the text of themselves; all else is a text.
         let value = match name.as_str() {
-            "inputs" | "priority" | "input_images" => from_json(&text).unwrap_or(Value::String(text)),
+            "inputs" | "priority" | "input_images" | "validate" => from_json(&text).unwrap_or(Value::String(text)),
             _ => Value::String(text), // The others are texts.
         };
         self.others.insert(name, value);
@@ -86,7 +92,7 @@ impl Form {
 
     fn wish(mut self) -> Result<Execute, Problem> {
         let inline = match self.workflow.take() {
-            Some((file, bytes)) => Some((file, text("workflow", &bytes)?)),
+            Some((file, bytes)) => Some((file, workflow(bytes)?)),
             None => None,
         };
         if inline.is_some() {
@@ -95,8 +101,10 @@ impl Form {
         }
         let others = serde_json::to_vec(&self.others).map_err(|error| broken(&error.to_string()))?;
         let mut wish = dto::execute(Fields::parse(&others)?)?;
-        if let Some((file, text)) = inline {
-            wish.source = Source::Inline { text, file };
+        wish.canvas = self.canvas;
+        if let Some((file, held)) = inline {
+            wish.canvas = wish.canvas.or(held.canvas);
+            wish.source = Source::Inline { text: held.text, file };
         }
         match (self.in_order.is_empty(), self.by_node.is_empty()) {
             (true, true) => {}
@@ -124,6 +132,14 @@ async fn read(field: &mut Field<'_>, limit: usize, spool: &Spool) -> Result<Byte
         whole.take(&part).await.map_err(|error| not_kept(&error))?;
     }
     whole.whole().await.map_err(|error| not_kept(&error))
+}
+
+/// A workflow may also come as a picture, film or sound that holds one.
+fn workflow(bytes: Bytes) -> Result<Held, Problem> {
+    held(bytes.into()).map_err(|(code, why)| {
+        let hint = "Send a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.";
+        Problem::invalid(code, format!("field `workflow` {why}"), hint)
+    })
 }
 
 fn text(name: &str, bytes: &Bytes) -> Result<String, Problem> {

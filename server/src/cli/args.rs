@@ -229,6 +229,9 @@ pub(crate) struct Run {
     /// The name to show [default: the file's, or the template's title]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Queue it also if the instance is known to refuse it: what that says of its nodes may be incomplete
+    #[arg(long)]
+    pub(crate) no_validate: bool,
     /// Do not follow the run
     #[arg(long)]
     pub(crate) detach: bool,

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use comfyd_adapters::comfy::lenient::{from_json, to_strict, to_wire};
-use comfyd_workflow::{Classes, Moment, Options, Problem, canvas};
+use comfyd_adapters::env::{Clock, SystemClock};
+use comfyd_workflow::{Classes, Options, Problem, canvas};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -20,6 +21,7 @@ use super::handle::Door;
 use super::out::Out;
 use super::submit::read_workflow;
 use super::text::clean;
+use crate::conversion::{moment, not_converted};
 
 /// `comfyd convert`
 #[derive(Debug, Args)]
@@ -54,7 +56,7 @@ struct WarningDoc {
 
 /// `comfyd convert`
 pub(crate) async fn convert(args: &Convert, out: Out) -> Result<Exit, CliError> {
-    let text = read_workflow(&args.file)?;
+    let text = read_workflow(&args.file)?.text;
     let value: Value = from_json(text.trim_start_matches('\u{feff}')).map_err(|error| {
         CliError::usage("not_json", format!("{} is not JSON: {error}", args.file.display()), "Give what ComfyUI saved.")
     })?;
@@ -76,7 +78,7 @@ fn offline(value: &Value, info: &Path, out: Out) -> Result<(), CliError> {
         let hint = "Save the answer of GET /object_info of your ComfyUI, and give that file.";
         CliError::usage("object_info_invalid", format!("{}: {error}", info.display()), hint)
     })?;
-    let options = Options { now: now(), seed: seed() };
+    let options = Options { now: moment(SystemClock::default().now()), seed: seed() };
     let converted = comfyd_workflow::convert(value, &classes, &options).map_err(|problems| refused(&problems))?;
     for warning in &converted.warnings {
         out.notice(format!("warning: {}", clean(&warning.to_string())));
@@ -112,24 +114,10 @@ fn print(text: &str, out: Out) -> Result<(), CliError> {
     text.lines().try_for_each(|line| out.line(line))
 }
 
+/// The same words as the server's.
 fn refused(problems: &[Problem]) -> CliError {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("{problem}. {}", problem.remedy)).collect();
-    let (message, hint) = problems.first().map(|first| (first.to_string(), first.remedy.clone())).unwrap_or_default();
-    let message = format!("the canvas cannot be converted: {message}");
-    CliError::usage("workflow_not_converted", message, hint).with_details(Some(lines.join("\n")))
-}
-
-fn now() -> Moment {
-    let at = jiff::Zoned::now();
-    let part = |number: i8| u32::try_from(number).unwrap_or_default();
-    Moment {
-        year: u32::try_from(at.year()).unwrap_or_default(),
-        month: part(at.month()),
-        day: part(at.day()),
-        hour: part(at.hour()),
-        minute: part(at.minute()),
-        second: part(at.second()),
-    }
+    let told = not_converted(problems);
+    CliError::usage(&told.code, told.message, told.hint).with_details(told.details)
 }
 
 /// Another number each time.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::args;
 use super::client::{Body, Client};
 use super::error::CliError;
-use crate::intake::file_text;
+use crate::intake::{Held, held};
 
 /// The largest workflow that a server takes.
 const MAX_WORKFLOW: u64 = 16 << 20;
@@ -44,8 +44,8 @@ pub(crate) struct Picture {
 /// What to run.
 #[derive(Clone, Debug)]
 enum What {
-    /// The text of a workflow.
-    Text(String),
+    /// The text of a workflow, and the canvas that came with it.
+    Text(Held),
     /// A template of the server, by its name.
     Template(String),
 }
@@ -61,16 +61,27 @@ pub(crate) struct Wish {
     url: Option<String>,
     ssh: Option<(String, Option<u16>)>,
     name: Option<String>,
+    validate: bool,
 }
 
 impl Wish {
     /// A wish for this text, with everything else left out.
     pub(crate) fn inline(text: &str) -> Self {
-        Self::of(What::Text(text.to_owned()))
+        Self::of(What::Text(Held { text: text.to_owned(), canvas: None }))
     }
 
     fn of(what: What) -> Self {
-        Self { what, images: vec![], inputs: Map::new(), output_dir: None, instance: None, url: None, ssh: None, name: None }
+        Self {
+            what,
+            images: vec![],
+            inputs: Map::new(),
+            output_dir: None,
+            instance: None,
+            url: None,
+            ssh: None,
+            name: None,
+            validate: true,
+        }
     }
 
     /// The same under this name.
@@ -115,6 +126,7 @@ impl Wish {
             url: args.url.clone(),
             ssh: args.ssh.clone().map(|ssh| (ssh, args.comfyui_port)),
             name: args.name.clone().or(named),
+            validate: !args.no_validate,
             ..Self::of(what)
         };
         Ok(args.set.iter().fold(wish, |wish, (target, value)| wish.setting(target, value)))
@@ -133,8 +145,9 @@ impl Wish {
                 fields.insert(name.to_owned(), json!(value));
             }
         };
-        if let What::Template(name) = &self.what {
-            put("template", Some(name));
+        match &self.what {
+            What::Template(name) => put("template", Some(name)),
+            What::Text(held) => put("canvas", held.canvas.as_ref()),
         }
         put("url", self.url.as_ref());
         put("ssh_connection", self.ssh.as_ref().map(|(connection, _)| connection));
@@ -153,6 +166,9 @@ impl Wish {
             })?;
             fields.insert("output_dir".to_owned(), json!(dir));
         }
+        if !self.validate {
+            fields.insert("validate".to_owned(), json!(false));
+        }
         if !self.inputs.is_empty() {
             fields.insert("inputs".to_owned(), Value::Object(self.inputs.clone()));
         }
@@ -161,7 +177,7 @@ impl Wish {
 
     fn as_json(&self) -> Result<Body, CliError> {
         let text = match &self.what {
-            What::Text(text) => text,
+            What::Text(held) => &held.text,
             What::Template(_) => return Ok(Body::json(Value::Object(self.fields()?).to_string())),
         };
         // The workflow goes out byte for byte, so that no number in it changes.
@@ -179,7 +195,7 @@ impl Wish {
 
     fn as_form(&self) -> Result<Body, CliError> {
         let mut parts = match &self.what {
-            What::Text(text) => vec![Part { name: "workflow".to_owned(), file: None, bytes: text.as_bytes() }],
+            What::Text(held) => vec![Part { name: "workflow".to_owned(), file: None, bytes: held.text.as_bytes() }],
             What::Template(_) => vec![],
         };
         let fields = self.fields()?;
@@ -256,8 +272,8 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
     })
 }
 
-/// The text of a workflow, also out of a picture, film or sound; `-` is standard input.
-pub(crate) fn read_workflow(path: &Path) -> Result<String, CliError> {
+/// A workflow, also out of a picture, film or sound; `-` is standard input.
+pub(crate) fn read_workflow(path: &Path) -> Result<Held, CliError> {
     let stdin = path.as_os_str() == "-";
     let (named, what) =
         if stdin { (Path::new("standard input"), "standard input".to_owned()) } else { (path, path.display().to_string()) };
@@ -271,7 +287,7 @@ pub(crate) fn read_workflow(path: &Path) -> Result<String, CliError> {
         Reading::Io(error) => unreadable(&error),
         Reading::TooLarge(error) => error,
     })?;
-    file_text(bytes).map_err(|(code, why)| {
+    held(bytes).map_err(|(code, why)| {
         let hint = "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.";
         CliError::usage(code, format!("{what} {why}"), hint)
     })

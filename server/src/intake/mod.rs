@@ -9,5 +9,5 @@ mod prepare;
 mod types;
 
 pub(crate) use durations::Durations;
-pub(crate) use prepare::{Intake, Prepared, Rules, file_text, fingerprint, new_run_id, not_stored};
-pub use types::{Execute, Image, Images, Source, Target};
+pub(crate) use prepare::{Held, Intake, Prepared, Rules, fingerprint, held, new_run_id, not_stored};
+pub use types::{Execute, Image, Images, Source, Target, Validation};

@@ -18,7 +18,8 @@ use comfyd_engine::{
 use comfyd_workflow::embedded::{Container, Embedded};
 
 use super::files;
-use super::{Durations, Execute, Image, Images, Source, Target};
+use super::{Durations, Execute, Image, Images, Source, Target, Validation};
+use crate::conversion::canvas_of;
 use crate::core::CoreHandle;
 use crate::instances::{Board, check_url, instance_of, understood};
 use crate::known::KnownInstances;
@@ -56,6 +57,8 @@ pub(crate) struct Rules {
 /// A workflow's text, where it came from, and what people call it.
 pub(crate) struct Given {
     pub(crate) text: String,
+    /// The canvas beside it, in a picture that has both.
+    pub(crate) canvas: Option<String>,
     pub(crate) file: Option<String>,
     title: Option<String>,
 }
@@ -93,7 +96,7 @@ pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
 impl Intake {
     pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
         self.check_room()?;
-        let Given { text, file, title } = self.text(&request.source).await?;
+        let Given { text, canvas: _, file, title } = self.text(&request.source).await?;
         let mut graph = Graph::parse(&text).map_err(|error| bad_workflow(&error))?;
         for (target, value) in &request.inputs {
             set(&mut graph, target, value)?;
@@ -103,11 +106,17 @@ impl Intake {
         let uploads = self.uploads(&graph, request.images).await?;
         let instance = self.instance(request.target.as_ref(), core).await?;
         let name = request.name.or(title).or_else(|| file.as_deref().map(stem)).unwrap_or_else(|| "workflow".to_owned());
-        let (hash, blobs) = self.keep(graph.text().as_bytes()).await?;
+        let (hash, mut blobs) = self.keep(graph.text().as_bytes()).await?;
+        let mut canvas = None;
+        if let Some(text) = request.canvas {
+            let (hash, kept) = self.keep(text.as_bytes()).await?;
+            blobs.extend(kept);
+            canvas = Some(hash);
+        }
         // Without files to upload, a run whose output nodes are known goes straight to the instance.
         let nodes = self.weighed(graph.planned());
         let outputs = if uploads.is_empty() { self.known.outputs_of(&instance, &nodes) } else { None };
-        let prompt = PromptSpec { graph: hash, nodes, outputs, uploads };
+        let prompt = PromptSpec { graph: hash, nodes, outputs, uploads, canvas };
         let spec = RunSpec {
             priority: request.priority,
             retry_of: request.retry_of,
@@ -150,7 +159,7 @@ impl Intake {
     /// The text of a workflow, out of a request, a file or a template.
     pub(crate) async fn text(&self, source: &Source) -> Result<Given, Problem> {
         match source {
-            Source::Inline { text, file } => Ok(Given { text: text.clone(), file: file.clone(), title: None }),
+            Source::Inline { text, file } => Ok(Given { text: text.clone(), canvas: None, file: file.clone(), title: None }),
             Source::File(path) => {
                 // Pictures and films are larger than the workflows in them.
                 let bytes = match self.read("workflow_file", path, MAX_WORKFLOW).await {
@@ -163,20 +172,20 @@ impl Intake {
                     }
                     other => other?,
                 };
-                let text = file_text(bytes).map_err(|(code, why)| {
+                let Held { text, canvas } = held(bytes).map_err(|(code, why)| {
                     Problem::invalid(
                         code,
                         format!("workflow_file: {} {why}", path.display()),
                         "Give a workflow (JSON), or a picture, film or sound that ComfyUI saved with its workflow.",
                     )
                 })?;
-                Ok(Given { text, file: Some(path.display().to_string()), title: None })
+                Ok(Given { text, canvas, file: Some(path.display().to_string()), title: None })
             }
             Source::Template(name) => {
                 let template = self.templates.find(name).await?;
                 template.check()?;
                 let content = self.templates.content(&template).await?;
-                Ok(Given { text: content.text, file: Some(template.file()), title: Some(template.title) })
+                Ok(Given { text: content.text, canvas: None, file: Some(template.file()), title: Some(template.title) })
             }
         }
     }
@@ -305,14 +314,30 @@ impl Intake {
     }
 }
 
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// The workflow, of either kind.
+    pub(crate) text: String,
+    /// The canvas beside it.
+    pub(crate) canvas: Option<String>,
+}
+
 /// The workflow that a file holds: its text, or what ComfyUI wrote into a picture, film or sound.
-pub(crate) fn file_text(bytes: Vec<u8>) -> Result<String, (&'static str, &'static str)> {
+pub(crate) fn held(bytes: Vec<u8>) -> Result<Held, (&'static str, &'static str)> {
     let Some(found) = Embedded::read(&bytes) else {
-        return String::from_utf8(bytes)
+        let text = String::from_utf8(bytes)
             .map_err(|_| ("workflow_not_text", "is neither UTF-8 text nor a file of a kind that ComfyUI saves"));
+        return text.map(|text| Held { text, canvas: None });
     };
-    // The graph is what made the picture; the canvas would have to be converted.
-    found.prompt.or(found.workflow).ok_or(("workflow_not_embedded", "holds no workflow"))
+    match (found.prompt, found.workflow) {
+        // The graph is what made the picture; the canvas would have to be converted, and only tells where its nodes stand.
+        (Some(text), canvas) => {
+            Ok(Held { text, canvas: canvas.filter(|text| text.len() as u64 <= MAX_WORKFLOW && canvas_of(text).is_some()) })
+        }
+        (None, Some(text)) => Ok(Held { text, canvas: None }),
+        (None, None) => Err(("workflow_not_embedded", "holds no workflow")),
+    }
 }
 
 fn no_instance() -> Problem {
@@ -322,13 +347,18 @@ fn no_instance() -> Problem {
 
 /// The hash of everything in a request that makes it that request and no other.
 pub(crate) fn fingerprint(request: &Execute) -> Sha256 {
-    let Execute { source, target, inputs, images, name, output_dir, priority, retry_of, idempotency_key: _ } = request;
+    let Execute { source, target, inputs, images, canvas, validation, name, output_dir, priority, retry_of, idempotency_key: _ } =
+        request;
     // The texts are only compared with others of this program's making.
     let images = match images {
         Images::InOrder(images) => images.iter().map(image_print).collect::<Vec<_>>(),
         Images::ByNode(map) => map.iter().map(|(node, image)| format!("{node:?}:{}", image_print(image))).collect(),
     };
-    let text = format!("{source:?}\n{target:?}\n{inputs:?}\n{images:?}\n{name:?}\n{output_dir:?}\n{priority}\n{retry_of:?}");
+    let mut text = format!("{source:?}\n{target:?}\n{inputs:?}\n{images:?}\n{name:?}\n{output_dir:?}\n{priority}\n{retry_of:?}");
+    // Only where they are given, so that a request of an older version keeps its hash.
+    if canvas.is_some() || *validation != Validation::Before {
+        text = format!("{text}\n{canvas:?}\n{validation:?}");
+    }
     sha256(text.as_bytes())
 }
 

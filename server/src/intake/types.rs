@@ -19,6 +19,10 @@ pub struct Execute {
     pub inputs: Vec<(String, String)>,
     /// Pictures for the nodes that load some.
     pub images: Images,
+    /// The canvas that the graph was made from, to be kept with it; none for what the workflow itself brings.
+    pub canvas: Option<String>,
+    /// Whether it is checked against the classes of its instance.
+    pub validation: Validation,
     /// The name shown to people; the file's name without one.
     pub name: Option<String>,
     /// Where copies of the outputs go.
@@ -45,6 +49,16 @@ pub enum Source {
     File(PathBuf),
     /// A workflow template, by its name.
     Template(String),
+}
+
+/// Whether a run is checked before it is queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Validation {
+    /// What the instance is known to refuse is refused here.
+    #[default]
+    Before,
+    /// It is left to the instance: what that says of its classes may be incomplete.
+    ByInstance,
 }
 
 /// Where to run it.
@@ -89,6 +103,8 @@ impl Execute {
             target: None,
             inputs: vec![],
             images: Images::InOrder(vec![]),
+            canvas: None,
+            validation: Validation::Before,
             name: None,
             output_dir: None,
             priority: 0,

@@ -86,20 +86,174 @@ async fn all_that_is_wrong_is_named_before_anything_is_queued() {
     }
 }
 
+/// A PNG with these texts in it.
+fn picture(texts: &[(&str, &Value)]) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (key, value) in texts {
+        let body = format!("{key}\0{value}").into_bytes();
+        let len = u32::try_from(body.len()).expect("short").to_be_bytes();
+        file.extend([&len[..], b"tEXt", &body, &[0; 4]].concat());
+    }
+    file
+}
+
 #[tokio::test]
 async fn a_picture_runs_again() {
     let house = House::new(20.0).await;
-    let text = workflow("01_simple_save").to_string();
-    let body = [&b"prompt\0"[..], text.as_bytes()].concat();
-    let len = u32::try_from(body.len()).expect("short").to_be_bytes();
-    let picture = [&b"\x89PNG\r\n\x1a\n"[..], &len, b"tEXt", &body, &[0; 4]].concat();
+    let made = picture(&[("prompt", &workflow("01_simple_save"))]);
     let file = house.dir.path().join("inputs").join("made.png");
-    std::fs::write(&file, &picture).expect("a file");
+    std::fs::write(&file, &made).expect("a file");
     let wish = json!({ "workflow_file": file, "url": house.fake.url() });
     let created = house.post("/api/v1/runs", &wish).await;
     assert_eq!(created.status, StatusCode::CREATED, "{:?}", created.body);
     assert_eq!(house.ended(created.json()["run_id"].as_str().expect("an id")).await["status"], "completed");
-    std::fs::write(&file, &picture[..8]).expect("a file");
+    std::fs::write(&file, &made[..8]).expect("a file");
     let refused = house.post("/api/v1/runs", &wish).await;
     assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (400, Some("workflow_not_embedded")));
+}
+
+async fn created(house: &House, wish: &Value) -> String {
+    let created = house.post("/api/v1/runs", wish).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{:?}", created.body);
+    created.json()["run_id"].as_str().expect("an id").to_owned()
+}
+
+/// A canvas whose first node is inside of a subgraph.
+fn with_subgraph() -> Value {
+    json!({
+        "last_node_id": 9, "last_link_id": 9, "version": 0.4,
+        "nodes": [
+            {"id": 5, "type": "made", "pos": [0, 0], "size": [100, 50], "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [2]}]},
+            {"id": 3, "type": "SaveImage", "pos": [200, 0], "size": [200, 100], "inputs": [{"name": "images", "type": "IMAGE", "link": 2}], "widgets_values": ["x"]},
+        ],
+        "links": [[2, 5, 0, 3, 0, "IMAGE"]],
+        "definitions": {"subgraphs": [{"id": "made", "name": "Make", "inputs": [], "outputs": [{"name": "IMAGE", "type": "IMAGE", "linkIds": [1]}],
+            "nodes": [{"id": 1, "type": "EmptyImage", "title": "Blue", "pos": [-40, 70], "size": [210, 130], "widgets_values": [64, 48, 1, 255], "outputs": [{"name": "IMAGE", "type": "IMAGE"}]}],
+            "links": [{"id": 1, "origin_id": 1, "origin_slot": 0, "target_id": -20, "target_slot": 0}]}]},
+    })
+}
+
+#[tokio::test]
+async fn a_run_keeps_its_canvas_and_tells_where_its_nodes_stand() {
+    let house = House::new(20.0).await;
+    let canvas = with_subgraph();
+    let run = created(&house, &body(&house, &canvas)).await;
+    assert_eq!(house.ended(&run).await["status"], "completed");
+    let place = format!("/api/v1/runs/{run}/canvas");
+    assert_eq!(house.get(&format!("/api/v1/runs/{run}/workflow")).await.json()["canvas"], place);
+    let kept = house.get(&place).await;
+    let told = kept.json();
+    assert_eq!(told["canvas"], canvas);
+    let rows: Vec<[&Value; 3]> =
+        told["places"].as_array().expect("a list").iter().map(|row| [&row["path"], &row["node_id"], &row["title"]]).collect();
+    let expected = json!([["5", null, "Make"], ["5:1", "5:1", "Blue"], ["3", "3", "Save Image"]]);
+    assert_eq!(json!(rows), expected);
+    let (inner, outer, frame) = (&told["positions"]["5:1"], &told["positions"]["3"], &told["boxes"][0]);
+    assert_eq!((&frame["path"], &frame["nodes"]), (&json!("5"), &json!(["5:1"])));
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let end = |area: &Value, from: &str, length: &str| number(&area[from]) + number(&area[length]);
+    for (from, length) in [("x", "width"), ("y", "height")] {
+        assert!(
+            number(&inner[from]) > number(&frame["area"][from]) && end(inner, from, length) < end(&frame["area"], from, length)
+        );
+    }
+    assert!(number(&outer["x"]) > end(&frame["area"], "x", "width"), "what stood beside the subgraph stands beside it opened");
+    let same = house
+        .ask(
+            crate::support::asking("GET", &place)
+                .header("if-none-match", kept.header("etag"))
+                .body(axum::body::Body::empty())
+                .expect("a request"),
+        )
+        .await;
+    assert_eq!(same.status, StatusCode::NOT_MODIFIED);
+
+    // It outlives the server, and goes with the run that is run again, also when the first is gone.
+    let house = house.restarted().await;
+    assert_eq!(house.get(&place).await.json()["canvas"], canvas);
+    let again =
+        house.post(&format!("/api/v1/runs/{run}/retry"), &json!({})).await.json()["run_id"].as_str().expect("an id").to_owned();
+    assert_eq!(house.ended(&again).await["status"], "completed");
+    assert_eq!(house.delete(&format!("/api/v1/runs/{run}")).await.status, StatusCode::OK);
+    assert_eq!(house.get(&place).await.status, StatusCode::NOT_FOUND);
+    let copy = house.get(&format!("/api/v1/runs/{again}/canvas")).await.json();
+    assert_eq!((&copy["canvas"], &copy["positions"]), (&canvas, &told["positions"]));
+}
+
+#[tokio::test]
+async fn a_canvas_larger_than_the_log_takes_is_kept_as_well() {
+    let house = House::new(20.0).await;
+    let mut canvas = with_subgraph();
+    canvas["extra"] = json!({ "long": "x".repeat(300 << 10) });
+    let batch = json!({ "workflow": canvas, "url": house.fake.url(), "repeat": 2 });
+    let made = house.post("/api/v1/batches", &batch).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    for run in made.json()["runs"].as_array().expect("a list") {
+        let run = run["run_id"].as_str().expect("an id");
+        assert_eq!(house.get(&format!("/api/v1/runs/{run}/canvas")).await.json()["canvas"], canvas);
+    }
+}
+
+#[tokio::test]
+async fn a_canvas_beside_the_graph_is_kept_and_not_converted() {
+    let house = House::new(20.0).await;
+    let canvas = canvas();
+    let graph = house.post("/api/v1/workflows/convert", &body(&house, &canvas)).await.json()["workflow"].clone();
+    // As the page sends what its form made of a canvas, and as pictures hold both.
+    let wish = json!({ "workflow": graph, "canvas": canvas, "url": house.fake.url(), "inputs": {"1.color": 7} });
+    let by_field = created(&house, &wish).await;
+    let file = house.dir.path().join("inputs").join("both.png");
+    std::fs::write(&file, picture(&[("prompt", &graph), ("workflow", &canvas)])).expect("a file");
+    let by_picture = created(&house, &json!({ "workflow_file": file, "url": house.fake.url() })).await;
+    let by_form = house
+        .form(&[
+            ("workflow", Some("both.png"), &picture(&[("prompt", &graph), ("workflow", &canvas)])),
+            ("url", None, house.fake.url().as_bytes()),
+        ])
+        .await;
+    assert_eq!(by_form.status, StatusCode::CREATED, "{:?}", by_form.body);
+    let by_form = by_form.json()["run_id"].as_str().expect("an id").to_owned();
+    for (run, color) in [(by_field, 7), (by_picture, 255), (by_form, 255)] {
+        let kept = house.get(&format!("/api/v1/runs/{run}/canvas")).await.json();
+        assert_eq!((&kept["canvas"], &kept["positions"]["1"]["x"]), (&canvas, &json!(10.0)));
+        assert_eq!(house.get(&format!("/api/v1/runs/{run}/workflow")).await.json()["workflow"]["1"]["inputs"]["color"], color);
+    }
+    let bare = created(&house, &body(&house, &graph)).await;
+    let none = house.get(&format!("/api/v1/runs/{bare}/canvas")).await;
+    assert_eq!((none.status.as_u16(), none.json()["code"].as_str()), (404, Some("no_canvas")));
+    assert_eq!(house.get(&format!("/api/v1/runs/{bare}/workflow")).await.json()["canvas"], Value::Null);
+    let wrong = json!({ "workflow": graph, "canvas": graph, "url": house.fake.url() });
+    let refused = house.post("/api/v1/runs", &wrong).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (400, Some("bad_field")));
+    // What is none in a picture is left alone.
+    std::fs::write(&file, picture(&[("prompt", &graph), ("workflow", &json!({"version": 1}))])).expect("a file");
+    let other = created(&house, &json!({ "workflow_file": file, "url": house.fake.url() })).await;
+    assert_eq!(house.get(&format!("/api/v1/runs/{other}/canvas")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_run_may_be_left_to_the_instance_unchecked() {
+    let house = House::new(20.0).await;
+    let mut broken = canvas();
+    broken["nodes"][0]["widgets_values"] = json!([0, 48, 1, 255]);
+    let mut wish = body(&house, &broken);
+    let refused = house.post("/api/v1/runs", &wish).await;
+    assert_eq!(refused.json()["code"], "workflow_not_valid");
+    assert!(refused.json()["hint"].as_str().is_some_and(|hint| hint.contains("`validate: false`")), "{:?}", refused.body);
+    wish["validate"] = json!(false);
+    let run = created(&house, &wish).await;
+    let mut batch = wish.clone();
+    batch["repeat"] = json!(2);
+    assert_eq!(house.post("/api/v1/batches", &batch).await.status, StatusCode::CREATED);
+    let form = house
+        .form(&[
+            ("workflow", None, broken.to_string().as_bytes()),
+            ("url", None, house.fake.url().as_bytes()),
+            ("validate", None, b"false"),
+        ])
+        .await;
+    assert_eq!(form.status, StatusCode::CREATED, "{:?}", form.body);
+    let sent = house.get(&format!("/api/v1/runs/{run}/workflow")).await.json();
+    assert_eq!(sent["workflow"]["1"]["inputs"]["width"], 0);
+    house.until(&run, |view| view["status"] == "completed" || view["status"] == "failed").await;
 }

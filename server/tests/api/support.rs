@@ -127,6 +127,19 @@ impl House {
         self.ask(request.body(Body::from(body.to_string())).expect("a request")).await
     }
 
+    /// Starts a run by a form of these parts: name, file name, bytes.
+    pub(crate) async fn form(&self, parts: &[(&str, Option<&str>, &[u8])]) -> Reply {
+        let mut body = Vec::new();
+        for (name, file, bytes) in parts {
+            let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+            body.extend(format!("--xYz\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+            body.extend([bytes, &b"\r\n"[..]].concat());
+        }
+        body.extend(b"--xYz--\r\n");
+        let request = asking("POST", "/api/v1/runs").header("content-type", "multipart/form-data; boundary=xYz");
+        self.ask(request.body(Body::from(body)).expect("a request")).await
+    }
+
     /// Starts a sample workflow; its run id.
     pub(crate) async fn run(&self, sample: &str) -> String {
         let reply = self.post("/api/v1/runs", &json!({ "workflow": workflow(sample), "workflow_name": sample })).await;
