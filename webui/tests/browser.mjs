@@ -6,6 +6,13 @@ import { chromium } from 'playwright-core';
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
+const open = new Set();
+
+/** Closes what a test that failed left open: a browser keeps the tests from ending. */
+export async function closeBrowsers() {
+  await Promise.all([...open].map((browser) => browser.close()));
+}
+
 /** Opens a browser. `page` opens a page of a size, and remembers what it complained of. */
 export async function openBrowser({ width = 1440, height = 900, scheme = 'dark', phone = false, reducedMotion = 'no-preference' } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'comfyd-chromium-'));
@@ -18,7 +25,7 @@ export async function openBrowser({ width = 1440, height = 900, scheme = 'dark',
   context.on('console', (message) => {
     if (message.type() === 'error' && !/Failed to load resource|net::ERR_/.test(message.text())) complaints.push(message.text());
   });
-  return {
+  const browser = {
     context, complaints,
     page: async (url) => {
       const page = await context.newPage();
@@ -26,8 +33,11 @@ export async function openBrowser({ width = 1440, height = 900, scheme = 'dark',
       return page;
     },
     close: async () => {
+      open.delete(browser);
       await context.close();
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+  open.add(browser);
+  return browser;
 }

@@ -1,13 +1,13 @@
 /** What tests read of the page. */
 
-/** The state of a run's page as text, without what follows the clock: two pages at one seq must say the same. */
+/** The state of a run's page as text, without what follows the clock, and without previews, which are of no event: two pages at one seq must say the same. */
 export async function stateOf(page) {
   return page.evaluate(() => {
     const head = document.querySelector('.run-head');
     if (!head) return undefined;
     const copy = document.querySelector('.run-page')?.cloneNode(true);
     if (!copy) return undefined;
-    for (const ticking of copy.querySelectorAll('[data-clock], .restored, .timeline, .log')) ticking.remove();
+    for (const ticking of copy.querySelectorAll('[data-clock], .restored, .timeline, .log, .preview')) ticking.remove();
     return {
       seq: Number(head.getAttribute('data-seq')),
       status: head.getAttribute('data-status'),

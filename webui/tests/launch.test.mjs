@@ -1,30 +1,11 @@
 /** A new run against the real program: three clicks, forms, dropped files, what is checked beforehand. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { crc32, deflateSync } from 'node:zlib';
-import { openBrowser } from './browser.mjs';
-import { startDemo, until } from './server.mjs';
+import { stage } from './stage.mjs';
 import { workflow } from './workflows.mjs';
 
-let demo;
-let browser;
-
-before(async () => {
-  demo = await startDemo({ speed: 20 });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await demo?.end();
-});
-
-async function opened(path = '/') {
-  const page = await browser.page(demo.page);
-  await page.waitForSelector('[data-link=live]');
-  if (path !== '/') await page.goto(demo.origin + path);
-  return page;
-}
+const on = stage({ demo: { speed: 20 } });
 
 /** Drops a file onto an element as a hand would. */
 async function drop(page, name, type, data, onto = 'body') {
@@ -81,29 +62,21 @@ async function runOf(page) {
   return new URL(page.url()).searchParams.get('run');
 }
 
-async function done(id) {
-  return until(`run ${id} to be completed`, async () => {
-    const run = await demo.run(id);
-    assert.notEqual(run.status, 'failed', JSON.stringify(run.error));
-    return run.status === 'completed' ? run : undefined;
-  }, 60_000);
-}
-
 test('three clicks from the page of the demo to a running workflow, and then its output', async () => {
-  const page = await opened();
+  const page = await on.open();
   await page.click('.topbar a.button.primary');
   await page.click('[data-template=txt2img_basic]');
   await page.click('button:has-text("Run Workflow")');
   const id = await runOf(page);
-  const run = await done(id);
+  const run = await on.ended(id);
   assert.equal(run.workflow_name, 'Text to image');
   await page.waitForSelector('.output img');
-  assert.deepEqual(browser.complaints, []);
+  assert.deepEqual(on.browser.complaints, []);
   await page.close();
 });
 
 test('the form has a field of each kind, sends what was changed, and begins with it the next time', async () => {
-  const page = await opened('/?view=new&name=txt2img_basic');
+  const page = await on.open('?view=new&name=txt2img_basic');
   await page.waitForSelector('[data-field="6.text"] textarea');
   await page.fill('[data-field="6.text"] textarea', 'a <b>red</b> boat');
   await page.fill('[data-field="5.width"] input', '256');
@@ -117,12 +90,12 @@ test('the form has a field of each kind, sends what was changed, and begins with
   await page.fill('.launch-run input[type=text]', 'boats');
   await page.click('button:has-text("Run Workflow")');
   const id = await runOf(page);
-  assert.equal((await done(id)).workflow_name, 'boats');
-  const text = await (await fetch(`${demo.origin}/api/v1/runs/${id}/workflow`, { headers: { Authorization: `Bearer ${demo.token}` } })).text();
+  assert.equal((await on.ended(id)).workflow_name, 'boats');
+  const text = await (await fetch(`${on.server.origin}/api/v1/runs/${id}/workflow`, { headers: { Authorization: `Bearer ${on.server.token}` } })).text();
   assert.ok(text.includes('18446744073709551610'), 'a seed beyond 2^53 is sent as it was typed');
   const graph = JSON.parse(text).workflow;
   assert.deepEqual([graph[6].inputs.text, graph[5].inputs.width, graph[3].inputs.cfg, graph[3].inputs.sampler_name, graph[3].inputs.denoise, graph[3].inputs.steps], ['a <b>red</b> boat', 256, 4.5, 'heun', 0.9, 3]);
-  await page.goto(`${demo.origin}/?view=new&name=txt2img_basic`);
+  await page.goto(`${on.server.origin}/?view=new&name=txt2img_basic`);
   await page.waitForSelector('[data-field="6.text"] textarea');
   assert.equal(await page.inputValue('[data-field="6.text"] textarea'), 'a <b>red</b> boat');
   assert.equal(await page.inputValue('[data-field="3.seed"] input'), '18446744073709551610');
@@ -130,7 +103,7 @@ test('the form has a field of each kind, sends what was changed, and begins with
 });
 
 test('a value out of its bounds is told at its field, and nothing is sent', async () => {
-  const page = await opened('/?view=new&name=txt2img_basic');
+  const page = await on.open('?view=new&name=txt2img_basic');
   await page.waitForSelector('[data-field="3.steps"] input');
   await page.fill('[data-field="3.steps"] input', '0');
   assert.match(await page.textContent('[data-field="3.steps"] [role=alert]'), /At least 1/);
@@ -147,22 +120,22 @@ test('a value out of its bounds is told at its field, and nothing is sent', asyn
 });
 
 test('several runs at once have a seed each', async () => {
-  const page = await opened('/?view=new&name=txt2img_basic');
+  const page = await on.open('?view=new&name=txt2img_basic');
   await page.waitForSelector('[data-field="3.steps"] input');
   await page.fill('[data-field="3.steps"] input', '2');
   await page.fill('.launch-run input[type=number]', '3');
   await page.fill('.launch-run input[type=text]', 'thrice');
   await page.click('button:has-text("Run 3 times")');
   await runOf(page);
-  const { runs } = await demo.call('GET', '/api/v1/runs?name=thrice');
+  const { runs } = await on.server.call('GET', '/api/v1/runs?name=thrice');
   assert.equal(runs.length, 3);
-  const seeds = await Promise.all(runs.map(async (run) => (await demo.call('GET', `/api/v1/runs/${run.run_id}/workflow`)).workflow[3].inputs.seed));
+  const seeds = await Promise.all(runs.map(async (run) => (await on.server.call('GET', `/api/v1/runs/${run.run_id}/workflow`)).workflow[3].inputs.seed));
   assert.equal(new Set(seeds).size, 3);
   await page.close();
 });
 
 test('a workflow dropped anywhere becomes a form, over a reload too, and runs as it is', async () => {
-  const page = await opened();
+  const page = await on.open();
   const graph = workflow('01_simple_save');
   await drop(page, 'my <i>flow</i>.json', 'application/json', JSON.stringify(graph));
   await page.waitForSelector('.fields');
@@ -170,7 +143,7 @@ test('a workflow dropped anywhere becomes a form, over a reload too, and runs as
   await page.reload();
   await page.waitForSelector('.fields');
   await page.click('button:has-text("Run Workflow")');
-  const run = await done(await runOf(page));
+  const run = await on.ended(await runOf(page));
   assert.equal(run.workflow_name, 'my <i>flow</i>');
   assert.ok(run.outputs.length > 0);
   await page.close();
@@ -179,18 +152,18 @@ test('a workflow dropped anywhere becomes a form, over a reload too, and runs as
 test('a picture carries its workflow: PNG and WebP', async () => {
   const graph = JSON.stringify(workflow('01_simple_save'));
   for (const [name, type, data] of [['made.png', 'image/png', png({ prompt: graph })], ['made.webp', 'image/webp', webp([`prompt:${graph}`])]]) {
-    const page = await opened();
+    const page = await on.open();
     await drop(page, name, type, data);
     await page.waitForSelector('.fields');
     assert.match(await page.textContent('.tile h2'), /made/);
     await page.click('button:has-text("Run Workflow")');
-    await done(await runOf(page));
+    await on.ended(await runOf(page));
     await page.close();
   }
 });
 
 test('what cannot be run is told: no JSON, no workflow, a picture without one', async () => {
-  const page = await opened();
+  const page = await on.open();
   await drop(page, 'broken.json', 'application/json', '{"1":');
   await page.waitForSelector('text=is no JSON');
   await drop(page, 'list.json', 'application/json', '{"a": 1}');
@@ -201,14 +174,14 @@ test('what cannot be run is told: no JSON, no workflow, a picture without one', 
 });
 
 test('a canvas is converted by the server, or what the server says is shown', async () => {
-  const page = await opened();
+  const page = await on.open();
   const canvas = { nodes: [{ id: 1, type: 'EmptyImage', inputs: [], outputs: [{ name: 'IMAGE', type: 'IMAGE', links: [1] }], widgets_values: [64, 64, 1, 255], mode: 0 }, { id: 2, type: 'SaveImage', inputs: [{ name: 'images', type: 'IMAGE', link: 1 }], outputs: [], widgets_values: ['canvas'], mode: 0 }], links: [[1, 1, 0, 2, 0, 'IMAGE']], version: 0.4 };
   const answer = page.waitForResponse((response) => response.url().endsWith('/workflows/convert'));
   await drop(page, 'canvas.json', 'application/json', JSON.stringify(canvas));
   if ((await answer).ok()) {
     await page.waitForSelector('[data-field="2.filename_prefix"], .fields');
     await page.click('button:has-text("Run Workflow")');
-    await done(await runOf(page));
+    await on.ended(await runOf(page));
   } else {
     await page.waitForSelector('text=This cannot be run');
     assert.ok((await page.textContent('.box.bad p')).length > 5);
@@ -217,21 +190,21 @@ test('a canvas is converted by the server, or what the server says is shown', as
 });
 
 test('a picture dropped on its field is sent with the run', async () => {
-  const page = await opened('/?view=new&name=image_enhancement');
+  const page = await on.open('?view=new&name=image_enhancement');
   await page.waitForSelector('.drop-field');
   await drop(page, 'photo.png', 'image/png', png(), '.drop-field');
   await page.waitForSelector('.drop-field img');
   assert.match(await page.textContent('.drop-field'), /photo\.png/);
   await page.click('button:has-text("Run Workflow")');
   const id = await runOf(page);
-  await done(id);
-  const { uploads } = await demo.call('GET', `/api/v1/runs/${id}/workflow`);
+  await on.ended(id);
+  const { uploads } = await on.server.call('GET', `/api/v1/runs/${id}/workflow`);
   assert.deepEqual(uploads.map((upload) => [upload.node_id, upload.file_name]), [['1', 'photo.png']]);
   await page.close();
 });
 
 test('the look beforehand says where it goes; what is sure to be refused blocks the button', async () => {
-  const page = await opened('/?view=new&name=txt2img_basic');
+  const page = await on.open('?view=new&name=txt2img_basic');
   await page.waitForSelector('.preflight');
   await page.waitForSelector('.preflight:not([data-look=looking])');
   assert.match(await page.textContent('.preflight'), /It goes to 127\.0\.0\.1-\d+/);

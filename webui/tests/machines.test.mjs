@@ -1,43 +1,22 @@
 /** Instances, lists of steps, the question about host keys, and notifications, against the real program. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from './browser.mjs';
-import { startComfy, startServer, until } from './server.mjs';
+import { test } from 'node:test';
+import { until } from './server.mjs';
+import { stage } from './stage.mjs';
 import { workflow } from './workflows.mjs';
 
-let comfy;
-let server;
-let browser;
-
-before(async () => {
-  comfy = await startComfy({ scale: 5 });
-  server = await startServer({ comfy: comfy.url });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.end();
-  await comfy?.end();
-});
-
-async function opened(path) {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  await page.goto(server.origin + path);
-  return page;
-}
+const on = stage({ scale: 5 });
 
 const PRINT = 'SHA256:aTEeu1vVnDU+3ntqfxzbXsPMAAj5owBdISajX//5lyo';
 const OLD = 'SHA256:bTEeu1vVnDU+3ntqfxzbXsPMAAj5owBdISajX//5lyo';
 
 test('an instance is tested, added, asked to be the default, and removed', async () => {
-  const page = await opened('/?view=instances');
+  const page = await on.open('?view=instances', '.add-instance');
   await page.waitForSelector('text=No instance yet');
   await page.fill('.place input', 'http://127.0.0.1:1');
   await page.click('.add-instance button:has-text("Test")');
   await page.waitForSelector('.report[data-ok=no]');
-  await page.fill('.place input', comfy.url.replace('127.0.0.1', 'localhost'));
+  await page.fill('.place input', on.comfy.url.replace('127.0.0.1', 'localhost'));
   await page.fill('.add-instance label:has-text("Name") input', 'gpu-b');
   await page.click('.add-instance button:has-text("Test")');
   await page.waitForSelector('.report[data-ok=yes]');
@@ -56,15 +35,14 @@ test('an instance is tested, added, asked to be the default, and removed', async
 });
 
 test('steps are switched off, done one after the other, and shown with their tasks', async () => {
-  const page = await opened('/?view=setup');
-  await page.waitForSelector('.workflow-step');
+  const page = await on.open('?view=setup', '.workflow-step');
   const plan = { name: 'Morning', steps: [{ action: 'wait', label: 'Left out', seconds: 60 }, { action: 'test_comfyui' }, { action: 'execute_comfyui_workflow', label: 'Pictures', workflow: workflow('01_simple_save') }, { action: 'wait', label: 'Rest', seconds: 0 }] };
   await page.setInputFiles('input[type=file]', { name: 'plan.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(plan)) });
   await page.waitForSelector('.workflow-step[data-action=wait]');
   assert.equal(await page.locator('.workflow-step').count(), 4);
   await page.click('[aria-label="Run “Left out”"]');
   assert.equal(await page.getAttribute('[aria-label="Run “Left out”"]', 'aria-checked'), 'false');
-  await page.fill('[list=setup-machines]', comfy.url);
+  await page.fill('[list=setup-machines]', on.comfy.url);
   await page.click('button:has-text("Run Workflow")');
   await page.waitForSelector('button:has-text("Stop Workflow")');
   await page.waitForSelector('.setup-end', { timeout: 60_000 });
@@ -81,11 +59,10 @@ test('steps are switched off, done one after the other, and shown with their tas
 });
 
 test('a list of steps is stopped, and one that needs a shell waits for its user', async () => {
-  const page = await opened('/?view=setup');
-  await page.waitForSelector('.workflow-step');
+  const page = await on.open('?view=setup', '.workflow-step');
   await page.setInputFiles('input[type=file]', { name: 'plan.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify({ steps: [{ action: 'setup_civitdl', label: 'Setup CivitDL' }, { action: 'wait', label: 'Long', seconds: 3600 }] })) });
   await page.waitForSelector('.workflow-step[data-action=setup_civitdl]');
-  await page.fill('[list=setup-machines]', comfy.url);
+  await page.fill('[list=setup-machines]', on.comfy.url);
   await page.click('button:has-text("Run Workflow")');
   await page.waitForSelector('.workflow-step[data-status=blocked], .workflow-step[data-status=failed]');
   if (await page.locator('.workflow-step[data-status=blocked]').count()) {
@@ -98,7 +75,7 @@ test('a list of steps is stopped, and one that needs a shell waits for its user'
 });
 
 test('long lists of tasks are folded around what runs', async () => {
-  const page = await opened('/?view=setup&name=long');
+  const page = await on.open('?view=setup&name=long');
   const task = (name, status, more = {}) => ({ name, status, ...more });
   const tasks = [task('Clone Auto-installer', 'success'), task('Configure venv path', 'success'), ...Array.from({ length: 8 }, (_, index) => task(`done ${index}`, 'success')), task('ComfyUI-KJNodes', 'success'),
     task('ComfyUI-VideoHelperSuite', 'running', { note: '45% @ 2.1 MiB/s [12s] ETA: 15s', subtasks: [task('Install dependencies', 'running')] }), ...Array.from({ length: 22 }, (_, index) => task(`later ${index}`, 'pending'))];
@@ -116,7 +93,7 @@ test('long lists of tasks are folded around what runs', async () => {
 });
 
 test('the key of a machine: shown with its fingerprint, accepted exactly, and a changed one is another dialog', async () => {
-  const page = await opened('/?view=instances');
+  const page = await on.open('?view=instances', '.add-instance');
   const trusted = [];
   const machine = (obstacle, keys) => ({ name: 'gpu-s', url: 'ssh://root@203.0.113.5:40738', ssh_connection: 'ssh -p 40738 root@203.0.113.5', source: 'api', default: false, adhoc: false, state: 'unreachable', open_runs: 0, waiting_runs: 0, features: {}, obstacle, trusted: keys });
   let now = machine({ kind: 'host_key_unknown', machine: '[203.0.113.5]:40738', fingerprint: PRINT }, []);
@@ -151,21 +128,21 @@ test('the key of a machine: shown with its fingerprint, accepted exactly, and a 
 });
 
 test('word of a run that ends while nobody looks: the tab has a mark, the browser tells, and looking takes the mark away', async () => {
-  const page = await browser.page();
+  const page = await on.browser.page();
   await page.addInitScript(() => {
     window.told = [];
     window.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted'; constructor(title, more) { window.told.push([title, more.body]); } close() {} };
     window.isAway = false;
     Object.defineProperty(document, 'hidden', { get: () => window.isAway });
   });
-  await page.goto(server.page);
+  await page.goto(on.server.page);
   await page.waitForSelector('[data-link=live]');
   await page.click('[aria-label=Notifications]');
   await page.click('.alerts label:has-text("browser") input');
   await page.fill('.alerts input[type=number]', '0');
   await page.click('.alerts button:has-text("Close")');
   await page.evaluate(() => (window.isAway = true));
-  await server.call('POST', '/api/v1/runs', { workflow: workflow('01_simple_save'), workflow_name: 'away' });
+  await on.server.call('POST', '/api/v1/runs', { workflow: workflow('01_simple_save'), workflow_name: 'away' });
   await until('the notification', () => page.evaluate(() => window.told.length > 0));
   assert.deepEqual((await page.evaluate(() => window.told))[0][0], '✓ Completed: away');
   assert.match(await page.title(), /^● /);
@@ -173,6 +150,6 @@ test('word of a run that ends while nobody looks: the tab has a mark, the browse
   await page.evaluate(() => { window.isAway = false; window.dispatchEvent(new Event('focus')); });
   await until('the mark to go', async () => !(await page.title()).startsWith('●'));
   assert.equal(await page.getAttribute('link[rel=icon]', 'href'), '/favicon.svg');
-  assert.deepEqual(browser.complaints, []);
+  assert.deepEqual(on.browser.complaints, []);
   await page.close();
 });

@@ -1,54 +1,27 @@
-/** Travelling in time: the state at each event, keys, links, playing, a run that goes on, and a log of 100,000 events. */
+/** Travelling in time: the state at each event, keys, links, playing, a run that goes on, and a long log. */
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
-import { openBrowser } from './browser.mjs';
+import { test } from 'node:test';
 import { lengthen } from './log.mjs';
-import { startComfy, startServer, until } from './server.mjs';
-import { workflow } from './workflows.mjs';
+import { until } from './server.mjs';
+import { FULL, stage } from './stage.mjs';
 
-/** A debug build folds this in a minute or two; fewer may be asked for. */
-const LONG = Number(process.env.COMFYD_UI_EVENTS ?? 100_000);
+/** How many events the long log has: whole answers of 5,000. */
+const LONG = FULL ? 100_000 : 10_000;
 
-let comfy;
-let server;
-let browser;
+const on = stage({ scale: 4 });
 
-before(async () => {
-  comfy = await startComfy({ scale: 4 });
-  server = await startServer({ comfy: comfy.url });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.end();
-  // The last server was started on the data of the first, which are not its own.
-  if (server) await rm(server.folder, { recursive: true, force: true });
-  await comfy?.end();
-});
-
-let seed = 5000;
-async function start({ steps = 12, name = 'replayed' } = {}) {
-  const graph = workflow('20_custom_slow_previews');
-  graph['1'].inputs.seed = seed++;
-  graph['2'].inputs.seed = seed++;
-  graph['1'].inputs.steps = steps;
-  return (await server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: name })).run_id;
-}
-
-async function finished(options) {
-  const id = await start(options);
-  await until('its end', async () => (await server.run(id)).status === 'completed');
+async function finished(name = 'replayed') {
+  const id = await on.slow({ steps: 12, name });
+  await on.ended(id);
   return id;
 }
 
-async function open(query) {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  await page.goto(`${server.origin}/?${query}`);
-  await page.waitForSelector('.run-head');
-  return page;
+const open = (query) => on.open(`?${query}`, '.run-head');
+
+/** The recorded events of a run. */
+async function logOf(id) {
+  const text = await on.server.call('GET', `/api/v1/runs/${id}/log`);
+  return text.trim().split('\n').map((line) => JSON.parse(line));
 }
 
 /** The event that is shown, once the page has settled on one. */
@@ -66,12 +39,12 @@ function plain(value) {
 
 test('at each event the page shows what the server folds', async () => {
   const id = await finished();
-  const { seq: last } = await server.run(id);
+  const { seq: last } = await on.server.run(id);
   const page = await open(`run=${id}&tab=json&seq=1`);
   for (let seq = 1; seq < last; seq += 1) {
     await shows(page, seq);
     const shown = JSON.parse(await page.textContent('pre.json'));
-    assert.deepEqual(plain(shown), plain(await server.call('GET', `/api/v1/runs/${id}/at/${seq}`)), `event ${seq}`);
+    assert.deepEqual(plain(shown), plain(await on.server.call('GET', `/api/v1/runs/${id}/at/${seq}`)), `event ${seq}`);
     const states = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.graph .node')].map((node) => [node.dataset.node, node.dataset.state])));
     assert.deepEqual(states, Object.fromEntries(shown.nodes.map((node) => [node.node_id, node.state])), `the graph at event ${seq}`);
     await page.keyboard.press('ArrowRight');
@@ -83,7 +56,7 @@ test('at each event the page shows what the server folds', async () => {
 
 test('keys: by event, by node, to the end; and the address follows', async () => {
   const id = await finished();
-  const log = (await (await fetch(`${server.origin}/api/v1/runs/${id}/log`, { headers: { Authorization: `Bearer ${server.token}` } })).text()).trim().split('\n').map((line) => JSON.parse(line));
+  const log = await logOf(id);
   const of = (kind) => log.filter((line) => line.event.kind === kind).map((line) => line.seq);
   const last = log.at(-1).seq;
   const page = await open(`run=${id}`);
@@ -128,7 +101,7 @@ test('a copied link leads to the same moment, also after a reload', async () => 
   await shows(page, 9);
   await page.click('[aria-label="Copy a link to this event"]');
   const link = await until('the link', () => page.evaluate(() => navigator.clipboard.readText()));
-  assert.equal(link, `${server.origin}/?run=${id}&seq=9`);
+  assert.equal(link, `${on.server.origin}/?run=${id}&seq=9`);
   const text = await page.textContent('.run-page');
   await page.goto(link);
   await shows(page, 9);
@@ -136,7 +109,7 @@ test('a copied link leads to the same moment, also after a reload', async () => 
   await shows(page, 9);
   await page.waitForSelector('.graph .node');
   await until('the same page', async () => (await page.textContent('.run-page')) === text);
-  await page.goto(`${server.origin}/?run=${id}&seq=99999`);
+  await page.goto(`${on.server.origin}/?run=${id}&seq=99999`);
   await page.waitForSelector('.past-banner');
   assert.match(await page.textContent('.past-banner'), /There is no event 99999; the newest is \d+\./);
   await page.close();
@@ -144,7 +117,7 @@ test('a copied link leads to the same moment, also after a reload', async () => 
 
 test('playing goes through the events to the end', async () => {
   const id = await finished();
-  const { seq: last } = await server.run(id);
+  const { seq: last } = await on.server.run(id);
   const page = await open(`run=${id}`);
   await shows(page, last);
   await page.click('.replay-speed');
@@ -173,7 +146,7 @@ test('playing goes through the events to the end', async () => {
 });
 
 test('the past stays while the run goes on, and back to live follows it again', async () => {
-  const id = await start({ steps: 120, name: 'goes on' });
+  const id = await on.slow({ steps: 120, name: 'goes on' });
   const page = await open(`run=${id}&tab=events`);
   await page.waitForSelector('.graph .node.running');
   await page.waitForFunction(() => Number(document.querySelector('.run-head').dataset.seq) > 10);
@@ -192,20 +165,19 @@ test('the past stays while the run goes on, and back to live follows it again', 
   await page.close();
 });
 
-test('a log of 100,000 events: every jump shows the right event, and how long it takes', async () => {
-  const id = await finished({ name: 'very long' });
-  const before = await server.run(id);
-  const log = (await (await fetch(`${server.origin}/api/v1/runs/${id}/log`, { headers: { Authorization: `Bearer ${server.token}` } })).text()).trim().split('\n').map((line) => JSON.parse(line));
+test(`a log of ${LONG} events: every jump shows the right event, and how long it takes`, async () => {
+  const id = await finished('very long');
+  const before = await on.server.run(id);
+  const log = await logOf(id);
   const first = log.find((line) => line.event.kind === 'node_started' && line.event.data.node === '1');
-  const { folder, port } = server;
-  await server.stop();
+  await on.server.stop();
   // Opened once more, so that the journal does not speak of the run any more.
-  server = await startServer({ comfy: comfy.url, data: folder, port });
-  await server.stop();
-  const last = lengthen(folder, id, { after: first.seq, node: '1', steps: LONG - before.seq, at: Date.parse(first.at) });
+  await on.server.start();
+  await on.server.stop();
+  const last = lengthen(on.server.folder, id, { after: first.seq, node: '1', steps: LONG - before.seq, at: Date.parse(first.at) });
   assert.equal(last, LONG);
-  server = await startServer({ comfy: comfy.url, data: folder, port });
-  assert.equal((await server.run(id)).seq, LONG);
+  await on.server.start();
+  assert.equal((await on.server.run(id)).seq, LONG);
   const page = await open(`run=${id}`);
   await shows(page, LONG);
   await page.hover('.replay-track');
@@ -255,11 +227,11 @@ test('a log of 100,000 events: every jump shows the right event, and how long it
     const { median, p95, most, shown } = told[name];
     console.log(`replay of ${LONG} events, ${name}: median ${median.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, most ${most.toFixed(1)} ms a seek (the first one, cold, ${one} ms)`);
     for (const [seq, percent] of shown.filter((_, index) => index % 30 === 0)) {
-      const folded = await server.call('GET', `/api/v1/runs/${id}/at/${seq}`);
+      const folded = await on.server.call('GET', `/api/v1/runs/${id}/at/${seq}`);
       assert.equal(percent, `${folded.progress.progress_percent.toFixed(1)} percent`, `event ${seq}`);
     }
   }
   await page.close();
 });
 
-test('nothing was complained of', () => assert.deepEqual(browser.complaints, []));
+test('nothing was complained of', () => assert.deepEqual(on.browser.complaints, []));

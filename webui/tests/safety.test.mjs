@@ -3,26 +3,14 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { openBrowser } from './browser.mjs';
-import { startComfy, startServer, until } from './server.mjs';
+import { until } from './server.mjs';
+import { stage } from './stage.mjs';
 
 const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"><svg onload=window.hacked=1> javascript:window.hacked=1 \u202Egnp.exe ${7*7} {{7*7}}';
-let comfy;
-let server;
-let browser;
 
-before(async () => {
-  comfy = await startComfy({ scale: 10 });
-  server = await startServer({ comfy: comfy.url });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.end();
-  await comfy?.end();
-});
+const on = stage({ scale: 10 });
 
 test('hostile names, titles, inputs, error texts and outputs do not run', async () => {
   const graph = {
@@ -30,22 +18,21 @@ test('hostile names, titles, inputs, error texts and outputs do not run', async 
     2: { class_type: 'EmptyImage', inputs: { width: 32, height: 32, batch_size: 1, color: 7 }, _meta: { title: '__proto__' } },
     __proto__x: { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'a<b>&"c\'' }, _meta: { title: HOSTILE } },
   };
-  const good = (await server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: HOSTILE })).run_id;
+  const good = (await on.server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: HOSTILE })).run_id;
   const fails = { 1: { class_type: 'Fail', inputs: { message: HOSTILE, trigger: 1 }, _meta: { title: HOSTILE } }, 2: graph[2], 3: { ...graph.__proto__x } };
   fails[1].inputs.anything = ['2', 0];
-  const bad = (await server.call('POST', '/api/v1/runs', { workflow: fails, workflow_name: `fails ${HOSTILE}` })).run_id;
-  await until('their end', async () => (await Promise.all([good, bad].map((id) => server.run(id)))).every((run) => ['completed', 'failed'].includes(run.status)));
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
+  const bad = (await on.server.call('POST', '/api/v1/runs', { workflow: fails, workflow_name: `fails ${HOSTILE}` })).run_id;
+  await until('their end', async () => (await Promise.all([good, bad].map((id) => on.server.run(id)))).every((run) => ['completed', 'failed'].includes(run.status)));
+  const page = await on.open();
   for (const id of [good, bad]) {
     for (const tab of ['events', 'outputs', 'inputs', 'json']) {
-      await page.goto(`${server.origin}/?run=${id}&tab=${tab}&node=1&q=${encodeURIComponent(HOSTILE)}`);
+      await page.goto(`${on.server.origin}/?run=${id}&tab=${tab}&node=1&q=${encodeURIComponent(HOSTILE)}`);
       await page.waitForSelector('.graph .node');
       await page.waitForTimeout(150);
       assert.equal(await page.evaluate(() => window.hacked), undefined, `${id} ${tab}`);
     }
   }
-  await page.goto(`${server.origin}/?run=${good}`);
+  await page.goto(`${on.server.origin}/?run=${good}`);
   await page.waitForSelector('.run-head h2');
   assert.equal((await page.textContent('.run-head h2')).trim(), HOSTILE, 'it is shown as it is');
   await page.keyboard.press('Control+k');
@@ -56,15 +43,14 @@ test('hostile names, titles, inputs, error texts and outputs do not run', async 
 });
 
 test('a page of another origin can read and change nothing', async () => {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  const before = (await server.call('GET', '/api/v1/runs?limit=1')).total;
+  const page = await on.open();
+  const before = (await on.server.call('GET', '/api/v1/runs?limit=1')).total;
   const other = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<title>other</title>'));
   await new Promise((done) => other.listen(0, '127.0.0.1', done));
   try {
     // The same host with another port is the hardest case: cookies do not know ports.
     for (const host of ['127.0.0.1', 'localhost']) {
-      const stranger = await browser.page(`http://${host}:${other.address().port}/`);
+      const stranger = await on.browser.page(`http://${host}:${other.address().port}/`);
       const got = await stranger.evaluate(async (origin) => {
         const graph = { 1: { class_type: 'TextOut', inputs: { text: 'x' } } };
         const body = JSON.stringify({ workflow: graph });
@@ -92,7 +78,7 @@ test('a page of another origin can read and change nothing', async () => {
         form.submit();
         await new Promise((done) => (frame.onload = done));
         return results;
-      }, server.origin);
+      }, on.server.origin);
       assert.deepEqual(got, { read: 'refused', start: 'refused', plain: 'refused', blind: 'opaque', own: 'refused', stream: 'refused' }, host);
       const framed = await stranger.evaluate((origin) => new Promise((done) => {
         const frame = Object.assign(document.createElement('iframe'), { src: origin });
@@ -104,20 +90,20 @@ test('a page of another origin can read and change nothing', async () => {
           }
         };
         document.body.append(frame);
-      }), server.origin);
+      }), on.server.origin);
       assert.notEqual(framed, 'comfyd');
       await stranger.close();
     }
   } finally {
     other.close();
   }
-  assert.equal((await server.call('GET', '/api/v1/runs?limit=1')).total, before, 'no run was made');
+  assert.equal((await on.server.call('GET', '/api/v1/runs?limit=1')).total, before, 'no run was made');
   await page.close();
 });
 
 test('the policy forbids code and style that is not a file of ours', async () => {
-  const page = await browser.page(server.page);
-  const answer = await page.request.get(server.origin);
+  const page = await on.browser.page(on.server.page);
+  const answer = await page.request.get(on.server.origin);
   const policy = answer.headers()['content-security-policy'];
   assert.match(policy, /default-src 'self'/);
   assert.doesNotMatch(policy, /unsafe|\*|https?:/);
@@ -154,10 +140,10 @@ test('the first load is below 100 kB, all of it compressed, and asks nobody else
   const page = await fresh.page();
   const asked = [];
   page.on('request', (request) => asked.push(request.url()));
-  await page.goto(server.page);
+  await page.goto(on.server.page);
   await page.waitForSelector('[data-link=live]');
-  assert.deepEqual(asked.filter((url) => !url.startsWith(server.origin)), []);
+  assert.deepEqual(asked.filter((url) => !url.startsWith(on.server.origin)), []);
   await fresh.close();
 });
 
-test('no page complained of anything but of what was tried', () => assert.deepEqual(browser.complaints.filter((text) => !/Content Security Policy|CORS|frame|Refused|blocked/i.test(text)), []));
+test('no page complained of anything but of what was tried', () => assert.deepEqual(on.browser.complaints.filter((text) => !/Content Security Policy|CORS|frame|Refused|blocked/i.test(text)), []));

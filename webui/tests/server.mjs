@@ -51,14 +51,17 @@ export async function startComfy({ scale = 1, port = 0 } = {}) {
 }
 
 /** A server on a simulated ComfyUI. */
-export async function startServer({ comfy, data, port = 0, config, patience } = {}) {
+export async function startServer({ comfy, data, port = 0, config, patience, env = {} } = {}) {
   const own = data === undefined;
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'comfyd-ui-')));
-  const args = ['serve', '--data-dir', folder, '--listen', `127.0.0.1:${port}`, ...(comfy ? ['--url', comfy] : []), ...(config ? ['--config', config] : [])];
-  const run = new Process(spawn(COMFYD, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, COMFYD_TOKEN: undefined } }));
-  const origin = await run.says(/Open (http:\/\/127\.0\.0\.1:\d+)/, patience);
+  const begin = async (port) => {
+    const args = ['serve', '--data-dir', folder, '--listen', `127.0.0.1:${port}`, ...(comfy ? ['--url', comfy] : []), ...(config ? ['--config', config] : [])];
+    const run = new Process(spawn(COMFYD, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, COMFYD_TOKEN: undefined, ...env } }));
+    return { run, origin: await run.says(/Open (http:\/\/127\.0\.0\.1:\d+)/, patience) };
+  };
+  const { run, origin } = await begin(port);
   const token = (await readFile(join(folder, 'token'), 'utf8')).trim();
-  return made(run, `${origin}/#token=${token}`, folder, own);
+  return made(run, `${origin}/#token=${token}`, folder, own, async (port) => (await begin(port)).run);
 }
 
 /** The demo, as a new user starts it. */
@@ -69,23 +72,26 @@ export async function startDemo({ speed = 1 } = {}) {
   return made(run, page, folder, true);
 }
 
-function made(run, page, folder, own) {
+function made(begun, page, folder, own, again) {
+  let run = begun;
   const origin = new URL(page).origin;
   const token = page.split('#token=')[1];
   const call = async (method, path, body, headers = {}) => {
     const response = await fetch(origin + path, { method, headers: { Authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return text.startsWith('{') ? JSON.parse(text) : text;
+    return response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text;
   };
   return {
     page, origin, token, folder, call,
     port: Number(new URL(origin).port),
     get pid() { return run.child.pid; },
     output: () => run.text,
-    kill: () => run.end('SIGKILL'),
-    /** Ends it, and leaves its data where they are. */
-    stop: () => run.end(),
+    /** Ends it, and leaves its data where they are; `start` goes on with them, at the same address. */
+    stop: (signal) => run.end(signal),
+    start: async () => {
+      run = await again(Number(new URL(origin).port));
+    },
     end: async () => {
       await run.end();
       if (own) await rm(folder, { recursive: true, force: true });

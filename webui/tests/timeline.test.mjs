@@ -1,54 +1,24 @@
 /** The timeline: rows, phases, what is usual, two runs on one axis, and a lost link. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from './browser.mjs';
-import { startComfy, startServer, until } from './server.mjs';
-import { workflow } from './workflows.mjs';
+import { test } from 'node:test';
+import { startComfy, until } from './server.mjs';
+import { stage } from './stage.mjs';
 
-let comfy;
-let server;
-let browser;
+const on = stage();
 
-before(async () => {
-  comfy = await startComfy({ scale: 1 });
-  server = await startServer({ comfy: comfy.url });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.end();
-  await comfy?.end();
-});
-
-let seed = 9000;
-async function start(steps, name = 'timed') {
-  const graph = workflow('20_custom_slow_previews');
-  graph['1'].inputs.seed = seed++;
-  graph['2'].inputs.seed = seed++;
-  graph['1'].inputs.steps = steps;
-  return (await server.call('POST', '/api/v1/runs', { workflow: graph, workflow_name: name })).run_id;
-}
-
-async function finished(steps, name) {
-  const id = await start(steps, name);
-  await until('its end', async () => (await server.run(id)).status === 'completed');
+async function finished(steps, name = 'timed') {
+  const id = await on.slow({ steps, name });
+  await on.ended(id);
   return id;
 }
 
-async function open(query) {
-  const page = await browser.page(server.page);
-  await page.waitForSelector('[data-link=live]');
-  await page.goto(`${server.origin}/?${query}`);
-  await page.waitForSelector('.timeline');
-  return page;
-}
+const open = (query) => on.open(`?${query}`, '.timeline');
 
 const rows = (page) => page.$$eval('.timeline [data-row]', (all) => all.map((row) => row.dataset.row));
 
 test('rows stand in the order of work, and the first is the run in its phases', async () => {
   const id = await finished(5);
-  const run = await server.run(id);
+  const run = await on.server.run(id);
   const page = await open(`run=${id}`);
   await page.waitForFunction(() => document.querySelectorAll('.timeline [data-row]').length === 4);
   const begun = run.nodes.filter((node) => node.start_time).sort((a, b) => Date.parse(a.start_time) - Date.parse(b.start_time));
@@ -73,7 +43,7 @@ test('rows stand in the order of work, and the first is the run in its phases', 
 
 test('what is usual is marked, and what waits is drawn where it is expected', async () => {
   await finished(5);
-  const id = await start(60);
+  const id = await on.slow({ steps: 60, name: 'timed' });
   const page = await open(`run=${id}`);
   await page.waitForSelector('.timeline [data-row="1"] i.running');
   await page.waitForSelector('.timeline [data-row="1"] i.usual');
@@ -125,18 +95,18 @@ test('two runs on one axis: the slower node is named', async () => {
 });
 
 test('a lost link is a hatch over all rows', async () => {
-  const id = await start(200, 'cut off');
+  const id = await on.slow({ steps: 200, name: 'cut off' });
   const page = await open(`run=${id}`);
   await page.waitForSelector('.graph .node.running');
-  const { port } = comfy;
-  await comfy.end();
+  const { port } = on.comfy;
+  await on.comfy.end();
   await page.waitForSelector('.attention.unreachable', { timeout: 60_000 });
-  comfy = await startComfy({ scale: 1, port });
-  await until('its end', async () => /failed|completed/.test((await server.run(id)).status), 120_000);
+  on.comfy = await startComfy({ port });
+  await until('its end', async () => /failed|completed/.test((await on.server.run(id)).status), 120_000);
   await page.waitForSelector('.timeline-lines .lost', { state: 'attached', timeout: 30_000 });
   const long = await page.$eval('.timeline-lines .lost', (hatch) => Number(hatch.style.getPropertyValue('--long')));
   assert.ok(long > 0 && long < 1, `${long}`);
   await page.close();
 });
 
-test('nothing was complained of', () => assert.deepEqual(browser.complaints, []));
+test('nothing was complained of', () => assert.deepEqual(on.browser.complaints, []));

@@ -3,7 +3,7 @@ import { type Signal, signal } from '@preact/signals';
 import { get, problemOf, runPath } from '../api/client';
 import type { Output, Summary } from '../api/types';
 import { noteRuns, onRuns } from '../live/store';
-import { shownAs } from '../run/outputs/outputs';
+import { shownAs } from '../run/outputs/shown';
 import { hasValues, workflowOf } from '../run/outputs/provenance';
 import type { Shot } from '../run/outputs/shot';
 

@@ -13,7 +13,7 @@ import { deleteRun } from '../run/actions';
 import { About } from '../run/outputs/about';
 import { Choice } from '../run/outputs/choice';
 import { Viewer } from '../run/outputs/lightbox';
-import { shownAs } from '../run/outputs/outputs';
+import { shownAs } from '../run/outputs/shown';
 import { keyOf, type Shot } from '../run/outputs/shot';
 import { Feed, KINDS, type Made } from './feed';
 import { Filters } from './filters';

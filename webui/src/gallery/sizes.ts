@@ -1,6 +1,6 @@
 /** The shapes of pictures, learned by loading their small versions before they are shown. */
 import { signal } from '@preact/signals';
-import { shownAs, thumbnailOf } from '../run/outputs/outputs';
+import { shownAs, thumbnailOf } from '../run/outputs/shown';
 import { keyOf, type Shot } from '../run/outputs/shot';
 
 /** Height by width, by output. What a run made never changes, so a shape is learned once. */

@@ -2,8 +2,8 @@
 import type { JSX } from 'preact';
 import { hrefOf, onLink } from '../app/route';
 import { ago, fullTime, now } from '../parts/time';
-import { contentOf, nameOf, shownAs, thumbnailOf } from '../run/outputs/outputs';
 import { keyOf } from '../run/outputs/shot';
+import { nameOf, Shown, shownAs } from '../run/outputs/shown';
 import { FOOT_PX, type Tile } from './masonry';
 
 /** Props of a tile. */
@@ -21,7 +21,7 @@ export function GalleryTile({ tile, chosen, onChoose, onOpen }: TileProps): JSX.
   const to = { view: 'run', run: shot.run, node: undefined, seq: undefined, tab: undefined, with: undefined, pane: 'main' } as const;
   return (
     <figure class={`gallery-tile ${chosen ? 'chosen' : ''}`} data-shot={keyOf(shot)} style={{ transform: `translate(${left}px, ${top}px)`, width: `${width}px`, height: `${height}px` }}>
-      <div class="gallery-shown" style={{ height: `${height - FOOT_PX}px` }}><Content tile={tile} name={name} onOpen={onOpen} /></div>
+      <div class="gallery-shown" style={{ height: `${height - FOOT_PX}px` }}><Shown run={shot.run} output={shot.output} onOpen={onOpen} /></div>
       {shownAs(shot.output) === 'image' && <label class="gallery-choose"><input type="checkbox" checked={chosen} aria-label={`Choose ${name}`} onChange={onChoose} /></label>}
       <figcaption>
         <a class="cut" href={hrefOf(to)} title={`${summary.workflow_name} #${shot.run.slice(-6)}: ${name}`} onClick={onLink(to)}>{summary.workflow_name}</a>
@@ -29,20 +29,4 @@ export function GalleryTile({ tile, chosen, onChoose, onOpen }: TileProps): JSX.
       </figcaption>
     </figure>
   );
-}
-
-function Content({ tile: { shot }, name, onOpen }: { tile: Tile; name: string; onOpen: () => void }): JSX.Element {
-  const { run, output } = shot;
-  switch (shownAs(output)) {
-    case 'image':
-      return <button type="button" class="picture" onClick={onOpen} aria-label={`Show ${name} large`}><img src={thumbnailOf(run, output)} alt={name} decoding="async" /></button>;
-    case 'video':
-      return <video src={contentOf(run, output)} controls preload="metadata" aria-label={name} />;
-    case 'audio':
-      return <audio src={contentOf(run, output)} controls preload="none" aria-label={name} />;
-    case 'text':
-      return <pre tabIndex={0}>{output.text}</pre>;
-    case 'file':
-      return <p class="empty">{output.downloaded ? <a href={contentOf(run, output, true)} download>📄 {name}</a> : (output.problem ?? 'Being fetched …')}</p>;
-  }
 }

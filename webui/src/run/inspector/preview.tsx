@@ -5,7 +5,7 @@ import { isOver, type Run } from '../../api/types';
 import type { Picture } from '../../live/protocol';
 import { nodeName } from '../../parts/tile';
 import { Lightbox } from '../outputs/lightbox';
-import { nameOf, shownAs, thumbnailOf } from '../outputs/outputs';
+import { nameOf, shownAs, thumbnailOf } from '../outputs/shown';
 
 /** Props of the preview. Pictures of samplers are live only; of an earlier moment there are none. */
 export interface PreviewProps {

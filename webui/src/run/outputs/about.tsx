@@ -9,7 +9,7 @@ import { Act } from '../../parts/action';
 import { Confirm } from '../../parts/confirm';
 import { bytes, fullTime } from '../../parts/time';
 import { deleteRun, retryRun } from '../actions';
-import { contentOf, nameOf, shownAs } from './outputs';
+import { contentOf, nameOf, shownAs } from './shown';
 import { telling, valuesOf, workflowOf } from './provenance';
 import type { Shot } from './shot';
 

@@ -2,7 +2,7 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { Compare, COMPARED } from './compare';
-import { contentOf } from './outputs';
+import { contentOf } from './shown';
 import type { Shot } from './shot';
 
 /** The bar; nothing while nothing is chosen. */

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { hrefOf, onLink } from '../../app/route';
 import { Dialog } from '../../parts/dialog';
-import { contentOf, nameOf } from './outputs';
+import { contentOf, nameOf } from './shown';
 import { differing, workflowOf } from './provenance';
 import { keyOf, type Shot } from './shot';
 

@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { Output } from '../../api/types';
 import { Dialog } from '../../parts/dialog';
-import { contentOf, nameOf, shownAs } from './outputs';
+import { contentOf, nameOf, shownAs } from './shown';
 import type { Shot } from './shot';
 
 /** The pictures of a run, one of them large. */

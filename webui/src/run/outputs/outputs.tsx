@@ -2,39 +2,13 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { runPath } from '../../api/client';
 import { isOver, type Output, type Run } from '../../api/types';
 import { bytes } from '../../parts/time';
 import { Empty } from '../../parts/tile';
 import { Choice } from './choice';
 import { Lightbox } from './lightbox';
 import type { Shot } from './shot';
-
-/** Where the bytes of an output are. */
-export function contentOf(run: string, output: Output, download = false): string {
-  return runPath(run, `/outputs/${output.n}/content${download ? '?download=1' : ''}`);
-}
-
-/** Where a small picture of it is. */
-export function thumbnailOf(run: string, output: Output, size = 320): string {
-  return runPath(run, `/outputs/${output.n}/thumbnail?size=${size}`);
-}
-
-/** Whether a browser shows it, judged by what its bytes are and not by its name. */
-export function shownAs(output: Output): 'image' | 'video' | 'audio' | 'text' | 'file' {
-  const type = output.media_type ?? '';
-  if (output.text != null) return 'text';
-  if (!output.downloaded) return 'file';
-  if (/^image\/(png|jpeg|webp|gif)$/.test(type)) return 'image';
-  if (/^video\/(mp4|webm)$/.test(type)) return 'video';
-  if (/^audio\/(mpeg|wav|x-wav|flac|x-flac|ogg)$/.test(type)) return 'audio';
-  return 'file';
-}
-
-/** What people call it. */
-export function nameOf(output: Output): string {
-  return output.filename || `${output.key || 'text'} of node ${output.node_id}`;
-}
+import { contentOf, nameOf, Shown, shownAs } from './shown';
 
 /** So many are shown at first, and so many more each time their end comes into sight. */
 const STRIDE = 60;
@@ -78,7 +52,7 @@ function One({ run, output, chosen, onChoose, onOpen }: { run: string; output: O
   const name = nameOf(output);
   return (
     <figure class={`output ${chosen ? 'chosen' : ''}`} data-output={output.n}>
-      <Shown run={run} output={output} name={name} onOpen={onOpen} />
+      <Shown run={run} output={output} onOpen={onOpen} />
       {shownAs(output) === 'image' && <label class="gallery-choose"><input type="checkbox" checked={chosen} aria-label={`Choose ${name}`} onChange={onChoose} /></label>}
       <footer>
         <span class="cut" title={name}>{name}</span>
@@ -87,19 +61,4 @@ function One({ run, output, chosen, onChoose, onOpen }: { run: string; output: O
       </footer>
     </figure>
   );
-}
-
-function Shown({ run, output, name, onOpen }: { run: string; output: Output; name: string; onOpen: () => void }): JSX.Element {
-  switch (shownAs(output)) {
-    case 'image':
-      return <button type="button" class="picture" onClick={onOpen} aria-label={`Show ${name} large`}><img src={thumbnailOf(run, output)} alt={name} loading="lazy" decoding="async" /></button>;
-    case 'video':
-      return <video src={contentOf(run, output)} controls preload="metadata" aria-label={name} />;
-    case 'audio':
-      return <audio src={contentOf(run, output)} controls preload="none" aria-label={name} />;
-    case 'text':
-      return <pre tabIndex={0}>{output.text}</pre>;
-    case 'file':
-      return <p class="empty">{output.problem ?? (output.downloaded ? '📄 No preview' : 'Being fetched …')}</p>;
-  }
 }
