@@ -8,17 +8,7 @@ profile=${COMFYD_PROFILE:-release} bin=target/${COMFYD_PROFILE:-release} # COMFY
 watchers=${1:-10000} runs=${2:-100000}
 cargo build --profile "$profile" --locked -p comfyd-server -p comfyd-fixtures -p comfyd-tests --bins --examples
 mkdir -p target/peers
-dir=$(mktemp -d target/peers/service.XXXXXX)
-pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-answers() { # answers PORT PATH: waits until somebody does
-  for _ in $(seq 200); do
-    python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$1$2', timeout=1)" 2>/dev/null && return
-    sleep 0.05
-  done
-  echo "nobody answers at port $1" >&2; exit 1
-}
+source tests/peers/common.sh
 comfy=$(free) comfyd=$(free)
 export COMFYD_TOKEN=0123456789abcdef0123456789abcdef
 "$bin"/fakecomfy --port "$comfy" --history-delay-ms 0 >"$dir/comfyui.log" 2>&1 & pids+=($!)
