@@ -10,7 +10,7 @@ use crate::event::{
 use crate::id::{CommandId, InstanceId, RunId, StreamId};
 use crate::input::{Input, LinkChange, NewRun, Outcome, Refusal, Request};
 use crate::instance::{Instance, Reach};
-use crate::run::{Ends, Phase, Run};
+use crate::run::{Attention, Ends, Phase, Run};
 use crate::time::Timestamp;
 
 use super::Engine;
@@ -147,7 +147,8 @@ impl Engine {
                 for run in ours {
                     facts.extend(gap(run, why));
                     let raised = blocked(why, obstacle.as_ref());
-                    let news = run.attention().is_none_or(|known| known.kind.is_of_the_way() && known.kind != raised.kind);
+                    let same = |known: &Attention| known.kind == raised.kind && known.fingerprint == raised.fingerprint;
+                    let news = run.attention().is_none_or(|known| known.kind.is_of_the_way() && !same(known));
                     facts.extend(news.then(|| NewEvent::Run(run.id(), raised.into())));
                 }
                 facts

@@ -47,6 +47,11 @@ fn a_run_waits_for_whoever_can_accept_the_key_and_offers_exactly_that() {
     let action = &attention.actions[0];
     assert_eq!((action.method, action.href.as_str()), ("POST", "/api/v1/instances/gpu-a/trust"));
     assert_eq!(action.body, Some(ActionBody::Trust { fingerprint: "SHA256:new".into() }));
+    // Behind a jump host comes the machine, or the machine was rented anew: the button follows what is presented.
+    let behind = Obstacle::HostKeyUnknown(shown("SHA256:behind"));
+    let rig = check(rig, blocked(behind), &["gpu-a:instance_down", "attention_raised host_key_unknown"], &[]);
+    let attention = RunView::of(rig.run(first())).attention.expect("it waits");
+    assert_eq!(attention.actions[0].body, Some(ActionBody::Trust { fingerprint: "SHA256:behind".into() }));
     // What stands in the way is another thing now, and a run that is created meanwhile is told the same.
     let rig = check(rig, blocked(Obstacle::AuthFailed), &["gpu-a:instance_down", "attention_raised auth_failed"], &[]);
     let rig = check(rig, create_as(run_id(2), small_run("gpu-a")), &["2:run_created", "2:attention_raised auth_failed"], &[]);
