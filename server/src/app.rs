@@ -10,13 +10,14 @@ use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_engine::{Force, Input, PromptSpec, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
 use crate::core::CoreHandle;
 use crate::live::{Keyed, Live, Preview};
 use crate::problem::Problem;
 use crate::store::Health;
+use crate::turns::Turns;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target, Validation};
 pub use crate::live::{Change, Filter, Page, Summary};
@@ -37,7 +38,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) readiness: watch::Receiver<Readiness>,
-    pub(crate) keyed: Arc<Mutex<()>>,
+    pub(crate) keyed: Arc<Turns>,
     pub(crate) spool: crate::spool::Spool,
     pub(crate) retention: Arc<watch::Sender<RetentionRules>>,
     pub(crate) showing: Arc<crate::showing::Showing>,
@@ -123,8 +124,8 @@ impl App {
 
     async fn create_keyed(&self, key: String, request: Execute) -> Result<Created, Problem> {
         let body = crate::intake::fingerprint(&request);
-        // A twin waits for the first answer. Requests with keys go one by one: they are rare, and right comes before fast.
-        let _turn = self.keyed.lock().await;
+        // A twin waits for the first answer.
+        let _turn = self.keyed.turn(&key).await;
         match self.live.keyed(&key) {
             Some(Keyed { body: known, run, removed: true }) if known == body => Err(Problem::run_removed(&key, run)),
             Some(Keyed { body: known, run, .. }) if known == body => Ok(self.created(run, false)),
@@ -134,12 +135,12 @@ impl App {
     }
 
     async fn create(&self, request: Execute, body: Option<Sha256>) -> Result<Created, Problem> {
-        let run = self.draw_id();
         let request = self.converted(request).await?;
         let validation = request.validation;
         let prepared = self.intake.prepare(request, body, &self.core).await?;
         self.check_known(&prepared, validation).await?;
-        self.store_new(run, prepared.spec, prepared.blobs).await
+        // Its id says when it was made: what came before may have asked an instance for a minute.
+        self.store_new(self.draw_id(), prepared.spec, prepared.blobs).await
     }
 
     async fn store_new(&self, run: RunId, spec: RunSpec, blobs: Vec<(Sha256, Vec<u8>)>) -> Result<Created, Problem> {

@@ -8,7 +8,7 @@ use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_adapters::hot::Hot;
 use comfyd_adapters::ssh::Surroundings;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::app::{App, Readiness};
 use crate::core::{Core, CoreConfig, CoreHandle, CoreParts, RecoverError, recover};
@@ -152,7 +152,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         rng: ground.rng,
         readiness: readiness_seen,
         retention: Arc::new(retention),
-        keyed: Arc::new(Mutex::new(())),
+        keyed: Arc::default(),
         spool: ground.spool,
         showing,
         setups: setup_handle.clone(),
@@ -176,6 +176,13 @@ async fn know_spent_keys(store: &FileStore, live: &Live) {
         vec![]
     });
     for (run, text) in notes {
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%run, %error, "the key of a removed run cannot be read");
+                continue;
+            }
+        };
         match SpentKey::read(&text) {
             Ok(spent) => {
                 if !live.know_spent(run, spent) {

@@ -186,7 +186,7 @@ impl App {
     async fn create_batch_keyed(&self, wish: ExecuteBatch) -> Result<CreatedBatch, Problem> {
         let body = wish.fingerprint();
         let key = wish.base.idempotency_key.clone().unwrap_or_default();
-        let _turn = self.keyed.lock().await;
+        let _turn = self.keyed.turn(&key).await;
         let (batch, there) = match self.live.keyed(&key) {
             None => (self.draw_id().to_string(), vec![]),
             Some(Keyed { body: known, run, removed: true }) if known == body => return Err(Problem::run_removed(&key, run)),

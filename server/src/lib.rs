@@ -38,4 +38,5 @@ pub mod templates;
 pub mod testing;
 mod thumbs;
 mod token;
+mod turns;
 mod vault;

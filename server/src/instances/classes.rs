@@ -73,7 +73,22 @@ struct Kept {
     classes: Classes,
 }
 
-type Slot = Arc<Mutex<Option<Kept>>>;
+/// The last fetch that came to nothing.
+#[derive(Debug)]
+struct Failed {
+    of: Process,
+    at: Timestamp,
+    why: Problem,
+}
+
+/// What is known of one instance.
+#[derive(Debug, Default)]
+struct Place {
+    kept: Option<Kept>,
+    failed: Option<Failed>,
+}
+
+type Slot = Arc<Mutex<Place>>;
 
 /// The answers that are kept.
 #[derive(Debug, Default)]
@@ -103,6 +118,16 @@ impl Shelf {
         }
         slot
     }
+
+    /// The place of an instance that was asked for its classes before; looking makes none and so pushes none out.
+    fn known(&self, id: &InstanceId) -> Option<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.uses += 1;
+        let now = slots.uses;
+        let (last, slot) = slots.by_instance.get_mut(id)?;
+        *last = now;
+        Some(Arc::clone(slot))
+    }
 }
 
 impl Instances {
@@ -114,25 +139,37 @@ impl Instances {
         }
         let of = process(&known);
         let slot = self.shelf.slot(known.instance.id());
-        let mut kept = slot.lock().await;
-        if let Some(kept) = kept.as_ref().filter(|kept| !fresh && kept.of == of) {
+        let asked = self.clock.now();
+        let mut place = slot.lock().await;
+        if let Some(kept) = place.kept.as_ref().filter(|kept| !fresh && kept.of == of) {
             let watched = of.up.is_some();
             if watched || self.clock.now().since(kept.at) < UNWATCHED_MS {
                 return Ok(kept.classes.clone());
             }
         }
-        let classes = self.fetch(&known, None).await?;
-        *kept = Some(Kept { of, at: self.clock.now(), classes: classes.clone() });
-        Ok(classes)
+        // Whoever waited for a fetch that came to nothing has waited long enough.
+        if let Some(failed) = place.failed.as_ref().filter(|failed| failed.of == of && failed.at > asked) {
+            return Err(failed.why.clone());
+        }
+        match self.fetch(&known, None).await {
+            Ok(classes) => {
+                *place = Place { kept: Some(Kept { of, at: self.clock.now(), classes: classes.clone() }), failed: None };
+                Ok(classes)
+            }
+            Err(why) => {
+                place.failed = Some(Failed { of, at: self.clock.now(), why: why.clone() });
+                Err(why)
+            }
+        }
     }
 
     /// The classes of an instance, if they were asked for and it is still the same process.
     pub(crate) fn kept_classes(&self, name: &str) -> Option<Classes> {
         let known = self.known(name).ok()?;
-        let slot = self.shelf.slot(known.instance.id());
+        let slot = self.shelf.known(known.instance.id())?;
         // Somebody who fetches them holds the place: then there are none yet.
-        let kept = slot.try_lock().ok()?;
-        kept.as_ref().filter(|kept| kept.of == process(&known)).map(|kept| kept.classes.clone())
+        let place = slot.try_lock().ok()?;
+        place.kept.as_ref().filter(|kept| kept.of == process(&known)).map(|kept| kept.classes.clone())
     }
 
     /// One class is short, and asked for each time: its lists of models change without a restart.

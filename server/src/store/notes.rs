@@ -25,17 +25,17 @@ impl FileStore {
         self.blocking(move || put_synced(&*shared.disk, &shared.layout.note(run, SUFFIX), text.as_bytes())).await
     }
 
-    /// All notes.
+    /// All notes; one that cannot be read does not hide the others.
     ///
     /// # Errors
-    /// They cannot be read.
-    pub async fn notes(&self) -> io::Result<Vec<(RunId, Vec<u8>)>> {
+    /// They cannot be listed.
+    pub async fn notes(&self) -> io::Result<Vec<(RunId, io::Result<Vec<u8>>)>> {
         let shared = self.shared.clone();
         self.blocking(move || {
             let (disk, layout) = (&shared.disk, &shared.layout);
             let names = disk.list(&layout.removed())?;
             let runs = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse::<RunId>().ok());
-            runs.map(|run| Ok((run, disk.read(&layout.note(run, SUFFIX), LONGEST)?))).collect()
+            Ok(runs.map(|run| (run, disk.read(&layout.note(run, SUFFIX), LONGEST))).collect())
         })
         .await
     }
