@@ -135,6 +135,12 @@ impl From<AskError> for Problem {
                 format!("the log could not be written: {why}"),
                 "Nothing was started. Try again; look at the disk.",
             ),
+            AskError::TooLarge { why } => Self::new(
+                413,
+                "too_large",
+                format!("the run does not fit in a record of its log: {why}"),
+                "Shorten the names of nodes and texts that are not inputs, or split the workflow; nothing was started.",
+            ),
             AskError::Busy => Self::unavailable("busy", "too many requests wait already", "Try again in a second."),
             AskError::Stopping => Self::unavailable("stopping", "the server is stopping", "Try again when it is up."),
         }

@@ -1,6 +1,6 @@
 //! What can be wrong with a workflow, or with a change to one.
 
-use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
+use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_NODE_ID, MAX_NODES};
 
 /// A text is no workflow that can be run, or a change does not fit it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,14 @@ pub enum WorkflowError {
     TooManyNodes {
         /// How many.
         nodes: usize,
+    },
+    /// The key of an entry is too long.
+    #[error("the id of node {node} has {bytes} bytes; the limit is {MAX_NODE_ID}")]
+    LongNodeId {
+        /// Its beginning.
+        node: String,
+        /// How long it is.
+        bytes: usize,
     },
     /// An entry has no class.
     #[error("node {node} has no class_type")]
@@ -133,6 +141,7 @@ impl WorkflowError {
             Self::CanvasFormat => "workflow_canvas_format",
             Self::NoNodes => "workflow_empty",
             Self::TooManyNodes { .. } => "workflow_too_many_nodes",
+            Self::LongNodeId { .. } => "workflow_long_node_id",
             Self::NoClass { .. } => "workflow_no_class",
             Self::BrokenLink { .. } => "workflow_broken_link",
             Self::UnknownNode { .. } => "unknown_node",
@@ -151,6 +160,7 @@ impl WorkflowError {
             Self::TooLarge { .. } | Self::TooDeep | Self::TooManyNodes { .. } => {
                 "Split the workflow, or keep large data in files that its nodes load.".to_owned()
             }
+            Self::LongNodeId { .. } => "Give the node a shorter id, here and in the links to it.".to_owned(),
             Self::CanvasFormat => {
                 "Export it with \"Export (API)\" in ComfyUI's menu; \"Save\" and \"Export\" write the canvas, which only the page can run."
                     .to_owned()

@@ -4,6 +4,8 @@ use super::WorkflowError;
 
 /// How many nodes.
 pub(super) const MAX_NODES: usize = 5_000;
+/// How many bytes the id of a node may have: those of ComfyUI are numbers, with `:` between those of nested subgraphs.
+pub(super) const MAX_NODE_ID: usize = 200;
 /// How many bytes.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How deep lists and objects may be nested.

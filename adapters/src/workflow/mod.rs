@@ -75,6 +75,9 @@ impl Graph {
             return Err(WorkflowError::TooManyNodes { nodes: self.nodes.len() });
         }
         for (id, node) in &self.nodes {
+            if id.len() > limits::MAX_NODE_ID {
+                return Err(WorkflowError::LongNodeId { node: shown(id), bytes: id.len() });
+            }
             let fields = node.as_object();
             if fields.and_then(|fields| fields.get("class_type")).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(WorkflowError::NoClass { node: shown(id) });

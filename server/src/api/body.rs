@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::credentials;
 use super::guard::essence;
 use super::strict::Taken;
 use crate::problem::Problem;
@@ -131,12 +132,14 @@ impl Fields {
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
         let Some(raw) = self.0.remove(name) else { return Ok(None) };
         serde_json::from_str(raw.get()).map_err(|error| {
-            let given: String = raw.get().chars().take(60).collect();
-            Problem::invalid(
-                "bad_field",
-                format!("field `{name}` cannot be `{given}`: {error}"),
-                format!("Correct `{name}` or leave it out."),
-            )
+            // An error goes to screens and logs, and serde's text repeats the value too.
+            let message = if credentials::is_secret(name) {
+                format!("field `{name}` is not of the right kind (its value is not shown)")
+            } else {
+                let given: String = raw.get().chars().take(60).collect();
+                format!("field `{name}` cannot be `{given}`: {error}")
+            };
+            Problem::invalid("bad_field", message, format!("Correct `{name}` or leave it out."))
         })
     }
 

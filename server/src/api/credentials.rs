@@ -79,7 +79,8 @@ pub(super) fn masked(text: &str) -> String {
     within(text, 0, &mut Vec::new()).unwrap_or_else(|| text.to_owned())
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a field of this name holds a secret.
+pub(super) fn is_secret(name: &str) -> bool {
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WORDS.iter().any(|word| plain.contains(word))
 }

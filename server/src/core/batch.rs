@@ -9,7 +9,14 @@ use tokio::sync::oneshot;
 use super::message::{AskError, Granted};
 use crate::store::{Append, Class, Sync};
 
-type Reply = (oneshot::Sender<Result<Granted, AskError>>, Granted);
+/// An answer that goes out once what it rests on is stored.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) to: oneshot::Sender<Result<Granted, AskError>>,
+    pub(crate) granted: Granted,
+    /// The logs without which it is not true.
+    pub(crate) rests_on: BTreeSet<StreamId>,
+}
 
 /// Facts, commands and replies of one turn.
 #[derive(Debug, Default)]
@@ -21,6 +28,8 @@ pub(crate) struct Batch {
     pub(crate) touched: Vec<RunId>,
     pub(crate) commands: Vec<Addressed>,
     pub(crate) replies: Vec<Reply>,
+    /// Logs that take their facts together or not at all.
+    together: Vec<BTreeSet<StreamId>>,
     needs_sync: bool,
     /// Whether something in it must be synced within a second.
     pub(crate) noteworthy: bool,
@@ -69,6 +78,11 @@ impl Batch {
         self.facts.push(fact);
     }
 
+    /// From here on these logs take their facts together or not at all.
+    pub(crate) fn bind(&mut self, streams: BTreeSet<StreamId>) {
+        self.together.push(streams);
+    }
+
     pub(crate) fn sync(&self) -> Sync {
         if self.needs_sync { Sync::Now } else { Sync::Lazy }
     }
@@ -94,12 +108,18 @@ impl Batch {
 
     /// Takes out everything that rests on one stream: its log did not take the facts. The others can be handed over again.
     pub(crate) fn without(&mut self, stream: &StreamId) -> Self {
-        let is_run = |run: RunId| *stream == StreamId::Run(run);
+        let mut gone = BTreeSet::from([stream.clone()]);
+        for bound in &self.together {
+            if !bound.is_disjoint(&gone) {
+                gone.extend(bound.iter().cloned());
+            }
+        }
+        let is_gone = |run: RunId| gone.contains(&StreamId::Run(run));
         let refused = Self {
-            facts: self.facts.extract_if(.., |fact| fact.stream() == *stream).collect(),
-            touched: self.touched.extract_if(.., |run| is_run(*run)).collect(),
-            commands: self.commands.extract_if(.., |command| is_run(command.run)).collect(),
-            replies: self.replies.extract_if(.., |(_, granted)| granted.run.is_some_and(is_run)).collect(),
+            facts: self.facts.extract_if(.., |fact| gone.contains(&fact.stream())).collect(),
+            touched: self.touched.extract_if(.., |run| is_gone(*run)).collect(),
+            commands: self.commands.extract_if(.., |command| is_gone(command.run)).collect(),
+            replies: self.replies.extract_if(.., |reply| !reply.rests_on.is_disjoint(&gone)).collect(),
             ..Self::default()
         };
         self.appends.clear();

@@ -1,6 +1,6 @@
 //! How others speak to the core loop.
 
-use comfyd_engine::{Input, Limits, NewRun, Refusal, RunId, Seq};
+use comfyd_engine::{Input, Limits, NewRun, Refusal, RunId, Seq, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 /// What came in.
@@ -48,6 +48,12 @@ pub enum AskError {
         why: String,
         /// Whether the disk is full, so that freeing space helps.
         disk_full: bool,
+    },
+    /// The log takes no record of this length, so that asking again is of no use; nothing of it happened.
+    #[error("write the log: {why}")]
+    TooLarge {
+        /// What the store said.
+        why: String,
     },
     /// Too much is going on.
     #[error("take another request now: too many are waiting")]
@@ -120,6 +126,25 @@ impl CoreHandle {
     /// Where observations go.
     pub fn inputs(&self) -> mpsc::Sender<Input> {
         self.inputs.clone()
+    }
+}
+
+/// The log that an input is about, if it is one.
+pub(super) fn stream_of(input: &Input) -> Option<StreamId> {
+    match input {
+        Input::AddInstance { instance, .. }
+        | Input::SetInstance { instance, .. }
+        | Input::RemoveInstance { instance, .. }
+        | Input::TrustHostKey { instance, .. }
+        | Input::Observed(instance, _)
+        | Input::Link(instance, _) => Some(StreamId::Instance(instance.clone())),
+        Input::Request(..)
+        | Input::Reconciled(..)
+        | Input::Repaired(..)
+        | Input::CaughtUp(_)
+        | Input::Outcome(..)
+        | Input::Restarted
+        | Input::Deadline => run_of(input).map(StreamId::Run),
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
+use super::batch::{Batch, Reply};
 use super::instances::show;
-use super::message::{AskError, Granted, Inbox, Message, run_of};
+use super::message::{AskError, Granted, Inbox, Message, run_of, stream_of};
 use super::recovery::{self, RecoverError, RecoveredCore};
 use super::snapshots::{Snapshot, write_snapshot};
 use crate::app::Readiness;
@@ -222,24 +222,30 @@ impl Core {
                         drop(reply.send(Err(AskError::NotStored { why, disk_full: false })));
                         continue;
                     }
+                    // Also an answer without facts of its own can rest on some that are not stored yet.
+                    let rests_on = stream_of(&input).into_iter().collect();
                     match self.engine.handle(now, input) {
                         Ok(step) => {
                             batch.add(step);
                             let seq = run.and_then(|run| self.engine.run(run)).map_or(Seq(0), comfyd_engine::Run::seq);
-                            batch.replies.push((reply, Granted { run, seq }));
+                            batch.replies.push(Reply { to: reply, granted: Granted { run, seq }, rests_on });
                         }
                         // The caller may have gone; then nobody needs the answer.
                         Err(refusal) => drop(reply.send(Err(refusal.into()))),
                     }
                 }
-                Message::CreateAll { runs, reply } => match self.engine.create_all(now, runs) {
-                    Ok(step) => {
-                        batch.add(step);
-                        batch.replies.push((reply, Granted { run: None, seq: Seq(0) }));
+                Message::CreateAll { runs, reply } => {
+                    let rests_on: BTreeSet<StreamId> = runs.iter().map(|run| StreamId::Run(run.id)).collect();
+                    match self.engine.create_all(now, runs) {
+                        Ok(step) => {
+                            batch.add(step);
+                            batch.bind(rests_on.clone());
+                            batch.replies.push(Reply { to: reply, granted: Granted { run: None, seq: Seq(0) }, rests_on });
+                        }
+                        // The caller may have gone; then nobody needs the answer.
+                        Err(refusal) => drop(reply.send(Err(refusal.into()))),
                     }
-                    // The caller may have gone; then nobody needs the answer.
-                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
-                },
+                }
             }
             if batch.is_full() {
                 self.commit(std::mem::replace(&mut batch, Batch::new()), now).await;
@@ -260,6 +266,12 @@ impl Core {
         loop {
             let mut appends = batch.take_appends();
             appends.retain(|append| !aside(&self.store, &append.stream));
+            // What it is asked to keep it does not: its log was set aside between the question and now.
+            for Reply { to, .. } in batch.replies.extract_if(.., |reply| reply.rests_on.iter().any(|it| aside(&self.store, it))) {
+                let why = "the log of this instance is damaged".to_owned();
+                // The caller may have gone; then nobody needs the answer.
+                let _ = to.send(Err(AskError::NotStored { why, disk_full: false }));
+            }
             if appends.is_empty() {
                 break;
             }
@@ -289,9 +301,9 @@ impl Core {
         if batch.of_instances {
             show(&self.board, &self.engine, &self.dispatcher);
         }
-        for (reply, granted) in batch.replies {
+        for Reply { to, granted, .. } in batch.replies {
             // The caller may have gone; what it asked for is done all the same.
-            let _ = reply.send(Ok(granted));
+            let _ = to.send(Ok(granted));
         }
         self.dispatcher.send(batch.commands);
     }
@@ -307,8 +319,11 @@ impl Core {
         self.dispatcher.look_again();
         self.unread.extend(refolded.unread);
         show(&self.board, &self.engine, &self.dispatcher);
-        for (reply, _) in batch.replies {
-            let _ = reply.send(Err(AskError::NotStored { why: error.to_string(), disk_full }));
+        for Reply { to, .. } in batch.replies {
+            let why = error.to_string();
+            let too_large = matches!(error, AppendError::PayloadSize { .. });
+            // The caller may have gone; then nobody needs the answer.
+            let _ = to.send(Err(if too_large { AskError::TooLarge { why } } else { AskError::NotStored { why, disk_full } }));
         }
         if let AppendError::ReadOnly { why } = error {
             self.readiness.send_replace(Readiness::ReadOnly(why.clone()));

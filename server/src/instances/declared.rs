@@ -180,7 +180,7 @@ impl Instances {
                 tracing::error!(%instance, %refusal, "instance.entry_refused");
                 false
             }
-            Err(error @ (AskError::NotStored { .. } | AskError::Busy)) => {
+            Err(error @ (AskError::NotStored { .. } | AskError::TooLarge { .. } | AskError::Busy)) => {
                 tracing::warn!(%instance, %error, "instance.entry_waits");
                 true
             }

@@ -21,9 +21,6 @@ use super::types::{Append, AppendError, OpenError, Sync};
 /// Pieces of work between journal and scribe: a few batches, so that the journal is slowed rather than memory filled.
 const SCRIBE_QUEUE: usize = 64;
 
-/// How many ticks long an idle scribe sleeps.
-const IDLE_TICKS: u32 = 10;
-
 /// The store is shut down.
 #[derive(Debug)]
 pub(crate) struct Stopped;
@@ -234,8 +231,7 @@ fn write(mut scribe: Scribe, work: &Receiver<Work>, tick: Duration) {
     let mut last = Instant::now();
     let mut held = Held::default();
     loop {
-        let idle = if scribe.is_waiting() { tick.saturating_sub(last.elapsed()) } else { tick * IDLE_TICKS };
-        match work.recv_timeout(idle) {
+        match work.recv_timeout(tick.saturating_sub(last.elapsed())) {
             Ok(piece) => held.take(piece, &mut scribe),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return scribe.handle(Work::Tick),

@@ -1,7 +1,7 @@
 //! Wishes that cannot be granted: each says what is wrong and what to do.
 
 use axum::body::Body;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::support::{House, Reply, asking, workflow};
 
@@ -41,6 +41,12 @@ async fn each_says_what_is_wrong() {
         ),
         (json!({ "workflow": {} }).to_string(), 400, "workflow_empty", "node"),
         (json!({ "workflow": { "1": { "inputs": {} } } }).to_string(), 400, "workflow_no_class", "1"),
+        (
+            json!({ "workflow": { "n".repeat(201): { "class_type": "A", "inputs": {} } } }).to_string(),
+            400,
+            "workflow_long_node_id",
+            "201 bytes",
+        ),
         (deep(10_000), 400, "workflow_too_deep", "64"),
         (
             format!("{{\"workflow\": {simple}, \"workflow_name\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000)),
@@ -112,4 +118,74 @@ async fn an_instance_that_is_not_there_is_waited_for() {
     let href = cancel["href"].as_str().expect("a path");
     assert_eq!(house.post(href, &cancel["body"]).await.status.as_u16(), 202, "it can be called as it stands");
     assert_eq!(house.ended(&run).await["status"], "cancelled");
+}
+
+/// A graph within the limits whose first record is longer than a record may be: many nodes, long ids, many links.
+fn too_long_for_a_record() -> Value {
+    let id = |n: usize| format!("{n:0200}");
+    let node = |n: usize| {
+        let links: Map<String, Value> = (0..22).map(|k| (format!("i{k}"), json!([id((n + k + 1) % 1_000), 0]))).collect();
+        (id(n), json!({ "class_type": "SaveImage", "inputs": links }))
+    };
+    Value::Object((0..1_000).map(node).collect())
+}
+
+#[tokio::test]
+async fn what_no_record_holds_is_refused_and_nothing_of_it_is_there() {
+    let house = House::new(1.0).await;
+    let workflow = too_long_for_a_record();
+    for (path, body) in
+        [("/api/v1/runs", json!({ "workflow": workflow })), ("/api/v1/batches", json!({ "workflow": workflow, "repeat": 2 }))]
+    {
+        let reply = house.post(path, &body).await;
+        check(&reply, 413, "too_large", "record");
+    }
+    assert_eq!(house.get("/api/v1/runs").await.json()["runs"], json!([]));
+    house.run("01_simple_save").await;
+}
+
+#[tokio::test]
+async fn an_error_never_shows_a_secret() {
+    let house = House::new(1.0).await;
+    for (path, body) in [
+        ("/api/v1/instances/gpu/unlock", json!({ "password": 8_675_309 })),
+        ("/api/v1/instances/gpu/unlock", json!({ "passphrase": [8_675_309] })),
+    ] {
+        let reply = house.post(path, &body).await;
+        check(&reply, 400, "bad_field", body.as_object().and_then(|fields| fields.keys().next()).expect("one field"));
+        assert!(!reply.json().to_string().contains("8675309"), "{path}");
+    }
+}
+
+/// A server that takes connections and never says anything.
+async fn mute() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it has an address"));
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn who_waits_for_an_instance_keeps_nobody_with_another_key() {
+    let house = House::new(1.0).await;
+    let added = house.post("/api/v1/instances", &json!({ "name": "mute", "url": mute().await })).await;
+    assert_eq!(added.status.as_u16(), 201, "{:?}", added.body);
+    let keyed = |key: &str, body: &Value| {
+        let request = asking("POST", "/api/v1/runs").header("content-type", "application/json").header("idempotency-key", key);
+        request.body(Body::from(body.to_string())).expect("a request")
+    };
+    let canvas = include_str!("../../../fixtures/canvas/cases/a_widget_that_is_linked.json");
+    let canvas: Value = serde_json::from_str(canvas).expect("JSON");
+    let waits = house.ask(keyed("first", &json!({ "workflow": canvas, "instance": "mute" })));
+    let goes = house.ask(keyed("second", &json!({ "workflow": workflow("01_simple_save") })));
+    tokio::select! {
+        biased;
+        reply = waits => panic!("the instance says nothing, so nothing can be answered: {:?}", reply.body),
+        reply = goes => assert_eq!(reply.status.as_u16(), 201, "{:?}", reply.body),
+    }
 }
