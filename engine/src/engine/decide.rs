@@ -148,7 +148,10 @@ impl Engine {
                     facts.extend(gap(run, why));
                     let raised = blocked(why, obstacle.as_ref());
                     let same = |known: &Attention| known.kind == raised.kind && known.fingerprint == raised.fingerprint;
-                    let news = run.attention().is_none_or(|known| known.kind.is_of_the_way() && !same(known));
+                    let person = obstacle.is_some();
+                    let yields =
+                        |known: &Attention| (known.kind.is_of_the_way() && !same(known)) || (known.kind.is_delay() && person);
+                    let news = run.attention().is_none_or(yields);
                     facts.extend(news.then(|| NewEvent::Run(run.id(), raised.into())));
                 }
                 facts

@@ -3,7 +3,7 @@
 use comfyd_engine::testkit::{instance_id, run_id, small_run};
 use comfyd_engine::{
     ActionBody, ClientId, Connection, Expect, HostKeyShown, HostKeyTrusted, Input, InstanceSetup, InstanceSource, LinkChange,
-    Obstacle, Refusal, RunView, SshConnection,
+    Obstacle, Outcome, Refusal, RunView, SshConnection,
 };
 
 use crate::kit::*;
@@ -58,6 +58,26 @@ fn a_run_waits_for_whoever_can_accept_the_key_and_offers_exactly_that() {
     let told = then(rig, up());
     assert_eq!(RunView::of(told.run(first())).attention, None);
     assert!(told.engine().instance(&gpu()).is_some_and(|it| it.obstacle().is_none()));
+}
+
+#[test]
+fn what_a_person_must_do_is_told_before_what_is_only_late_because_of_it() {
+    let changed = || blocked(Obstacle::HostKeyChanged(shown("SHA256:other")));
+    let late = |why: &str| Outcome::StagingDelayed { why: why.into() };
+    // The upload breaks first, and then it is known why.
+    let rig = then(staging(), answer(late("the connection was lost")));
+    assert_eq!(attention(&rig), Some("staging_delayed"));
+    let rig = check(rig, changed(), &["gpu-a:instance_down", "attention_raised host_key_changed"], &[]);
+    assert_eq!(attention(&rig), Some("host_key_changed"));
+    // That the way is only lost says no more than that the upload is late.
+    let rig = then(staging(), answer(late("the connection was lost")));
+    let rig = check(rig, down("timeout"), &["gpu-a:instance_down"], &[]);
+    assert_eq!(attention(&rig), Some("staging_delayed"));
+    // And the other way round.
+    let rig =
+        then(then(collecting(), changed()), answer_newest(&collecting(), Outcome::OutputDelayed { n: 1, why: "lost".into() }));
+    assert_eq!(attention(&rig), Some("host_key_changed"));
+    assert_eq!(attention(&then(rig, up())), Some("output_delayed"));
 }
 
 #[test]

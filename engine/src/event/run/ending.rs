@@ -134,6 +134,23 @@ impl AttentionKind {
         }
     }
 
+    /// Whether something is tried again by itself, so that what stands in the way until a person acts is more to say.
+    pub fn is_delay(self) -> bool {
+        match self {
+            Self::OutputDelayed | Self::StagingDelayed | Self::SubmitDelayed => true,
+            Self::Unreachable
+            | Self::SubmitUnknown
+            | Self::RemoteRestarted
+            | Self::CancelRefused
+            | Self::DiskFull
+            | Self::HostKeyUnknown
+            | Self::HostKeyChanged
+            | Self::HostKeyRefused
+            | Self::AuthFailed
+            | Self::KeyLocked => false,
+        }
+    }
+
     /// Whether it is about the way to the instance, and so over once that answers.
     pub fn is_of_the_way(self) -> bool {
         match self {

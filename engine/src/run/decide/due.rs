@@ -94,7 +94,9 @@ impl Run {
     }
 
     fn raise(&self, kind: AttentionKind, message: &str) -> Option<RunEvent> {
-        let known = self.attention().is_some_and(|attention| attention.kind == kind || attention.kind.offers_resubmit());
+        // What is the matter with the way says more than that nothing comes over it.
+        let stays = |known: AttentionKind| known == kind || known.offers_resubmit() || (kind.is_delay() && known.is_of_the_way());
+        let known = self.attention().is_some_and(|attention| stays(attention.kind));
         (!known).then(|| AttentionRaised::new(kind, message).into())
     }
 
