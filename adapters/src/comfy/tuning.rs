@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ssh::KEEPALIVE;
+
 /// May change at any time; what is under way takes it up with its next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -15,6 +17,8 @@ pub struct Tuning {
     pub upload_piece: usize,
     /// A download that brings nothing for so long is begun again where it stopped.
     pub download_silence: Duration,
+    /// How often a machine that is reached over SSH is asked whether it is there; after three questions without an answer the connection is dead.
+    pub ssh_keepalive: Duration,
 }
 
 impl Default for Tuning {
@@ -25,6 +29,7 @@ impl Default for Tuning {
             socket_silence: Duration::from_mins(1),
             upload_piece: 8 << 20,
             download_silence: Duration::from_mins(5),
+            ssh_keepalive: KEEPALIVE,
         }
     }
 }

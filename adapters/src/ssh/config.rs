@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::destination::{Destination, Hop};
 use super::host_key::HostKey;
 use super::secret::Secret;
+use crate::env::Rng;
 
 /// What was said of the machines of one instance. Asked anew for every connection.
 pub trait Trust: Send + Sync {
@@ -55,6 +56,8 @@ pub struct SshConfig {
     pub trust: Arc<dyn Trust>,
     /// How often the other end is asked whether it is there.
     pub keepalive: std::time::Duration,
+    /// Chance, for the waits between two attempts.
+    pub rng: Arc<dyn Rng>,
 }
 
 /// How often the other end is asked whether it is there (reliability.md 8).

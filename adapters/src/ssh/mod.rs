@@ -13,6 +13,7 @@ mod exec;
 mod files;
 mod host_key;
 mod known;
+mod pace;
 mod pipe;
 mod probe;
 mod secret;

@@ -1,7 +1,8 @@
 //! One SSH connection that is made when it is needed, and again when it was lost.
 //!
-//! Invariants: one attempt at a time, which all who wait for it share and which nobody who stops waiting ends; after an answer that only a person can
-//! change nothing is tried until somebody says so; a login that was refused is tried once more at most.
+//! Invariants: one attempt at a time, which all who wait for it share and which nobody who stops waiting ends; between two that fail is a wait, whoever
+//! asks how often; after an answer that only a person can change nothing is tried until somebody says so; a login that was refused is tried once more
+//! at most.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,12 +12,13 @@ use futures_util::future::{BoxFuture, Shared};
 use russh::{Channel, ChannelOpenFailure, client::Msg};
 use russh_sftp::client::SftpSession;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::SshConfig;
 use super::destination::Destination;
 use super::dial::{Dialled, dial};
 use super::error::SshError;
+use super::pace::Pace;
 use super::pipe::Pipe;
 
 /// How long the other end may take to open a channel.
@@ -28,11 +30,15 @@ const MAX_LOGINS: u32 = 2;
 const SESSION_TRIES: u32 = 20;
 const SESSION_WAIT: Duration = Duration::from_millis(100);
 
+/// Whoever asks is told of a longer wait than this at once, and waits for a shorter one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 type Attempt = Shared<BoxFuture<'static, Result<Arc<Live>, SshError>>>;
 
 /// A connection that stands.
 pub(super) struct Live {
     dialled: Dialled,
+    since: Instant,
     /// Servers may allow one session at a time.
     pub(super) sessions: Semaphore,
     pub(super) sftp: tokio::sync::Mutex<Option<Arc<SftpSession>>>,
@@ -52,6 +58,7 @@ struct Slot {
     stuck: Option<SshError>,
     refused_logins: u32,
     attempts: u64,
+    pace: Pace,
 }
 
 /// A connection to one machine; clones are the same one.
@@ -82,6 +89,7 @@ impl Session {
         let mut slot = self.slot();
         slot.stuck = None;
         slot.refused_logins = 0;
+        slot.pace.forget();
     }
 
     /// What only a person can change, if that is what stands in the way.
@@ -111,27 +119,39 @@ impl Session {
     pub(super) async fn live(&self) -> Result<Arc<Live>, SshError> {
         let attempt = {
             let mut slot = self.slot();
-            if let Some(live) = slot.live.as_ref().filter(|live| !live.is_closed()) {
-                return Ok(Arc::clone(live));
+            match slot.live.take() {
+                Some(live) if !live.is_closed() => {
+                    slot.live = Some(Arc::clone(&live));
+                    return Ok(live);
+                }
+                Some(gone) => slot.pace.lost(gone.since, self.config.rng.as_ref()),
+                None => {}
             }
-            slot.live = None;
             if let Some(stuck) = &slot.stuck {
                 if !self.is_trusted_now(stuck) {
                     return Err(stuck.clone());
                 }
                 slot.stuck = None;
             }
-            if slot.attempt.is_none() {
+            if let Some(attempt) = &slot.attempt {
+                attempt.clone()
+            } else {
+                let after = match slot.pace.rest() {
+                    Some((left, why)) if left > PATIENCE => return Err(why.clone()),
+                    Some((left, _)) => left,
+                    None => Duration::ZERO,
+                };
                 slot.attempts += 1;
+                slot.attempt.insert(self.begin(after)).clone()
             }
-            slot.attempt.get_or_insert_with(|| self.begin()).clone()
         };
         attempt.await
     }
 
     /// Whether the key that stood in the way was accepted meanwhile.
     fn is_trusted_now(&self, stuck: &SshError) -> bool {
-        let Some(presented) = stuck.presented() else { return false };
+        // A key that is revoked stays so, also where it was accepted before.
+        let (SshError::HostKeyUnknown(presented) | SshError::HostKeyChanged { presented, .. }) = stuck else { return false };
         let Destination { target, jump } = &self.config.destination;
         let mut hops = [Some(target), jump.as_ref()].into_iter().flatten();
         let hop = hops.find(|hop| hop.name() == presented.machine);
@@ -139,12 +159,12 @@ impl Session {
     }
 
     /// Connects in a task of its own: whoever waits may give up, and the next one finds it further on.
-    fn begin(&self) -> Attempt {
+    fn begin(&self, after: Duration) -> Attempt {
         let (config, slot) = (Arc::clone(&self.config), Arc::clone(&self.slot));
         let task = tokio::spawn(async move {
-            let done = dial(&config)
-                .await
-                .map(|dialled| Arc::new(Live { dialled, sessions: Semaphore::new(1), sftp: tokio::sync::Mutex::default() }));
+            tokio::time::sleep(after).await;
+            let (sessions, sftp) = (Semaphore::new(1), tokio::sync::Mutex::default());
+            let done = dial(&config).await.map(|dialled| Arc::new(Live { dialled, since: Instant::now(), sessions, sftp }));
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             slot.attempt = None;
             match &done {
@@ -156,11 +176,12 @@ impl Session {
                     slot.refused_logins += 1;
                     if slot.refused_logins >= MAX_LOGINS {
                         slot.stuck = Some(error.clone());
+                    } else {
+                        slot.pace.failed(error.clone(), config.rng.as_ref());
                     }
                 }
                 Err(error) if error.obstacle().is_some() => slot.stuck = Some(error.clone()),
-                // Whoever needs it tries again, with waits of its own.
-                Err(_) => {}
+                Err(error) => slot.pace.failed(error.clone(), config.rng.as_ref()),
             }
             done
         });
@@ -195,6 +216,7 @@ impl Session {
         let mut slot = self.slot();
         if slot.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, gone)) {
             slot.live = None;
+            slot.pace.lost(gone.since, self.config.rng.as_ref());
         }
     }
 

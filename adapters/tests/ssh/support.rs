@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use comfyd_adapters::env::SystemRng;
 use comfyd_adapters::ssh::{Destination, Hop, HostKey, Secret, Session, SshConfig, Surroundings, Trust};
 use comfyd_fixtures::sshd::Sshd;
 
@@ -47,6 +48,7 @@ pub(crate) fn config(sshd: &Sshd, trust: Arc<Told>) -> SshConfig {
         surroundings: Surroundings { home: Some(sshd.home()), agent: None, known_hosts: vec![] },
         trust,
         keepalive: Duration::from_secs(1),
+        rng: Arc::new(SystemRng::default()),
     }
 }
 
