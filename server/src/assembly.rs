@@ -87,7 +87,7 @@ pub(crate) async fn assemble(ground: Ground, store: FileStore, recovered: Recove
         Arc::new(OutputFolder::new(ground.root.clone(), ground.disk, ground.offload, Arc::clone(&live), ground.rules.clone()));
     let known = Arc::new(KnownInstances::default());
     let board = Arc::new(Board::default());
-    let roads = Arc::new(Roads::new(ground.by_url, Arc::clone(&board), ground.surroundings));
+    let roads = Arc::new(Roads::new(ground.by_url, &board, ground.surroundings, ground.tuning.clone(), &ground.rng));
     let dispatcher = Dispatcher::new(DispatchDeps {
         connector: roads.connector(),
         inputs: handle.inputs(),

@@ -104,6 +104,7 @@ impl Config {
             socket_silence: Duration::from_secs(keys.websocket_timeout_seconds),
             upload_piece: usize::try_from(keys.upload_chunk_size).unwrap_or(usize::MAX),
             download_silence: Duration::from_secs(keys.download_timeout_seconds),
+            ..Tuning::default()
         }
     }
 

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use comfyd_adapters::ssh::{Destination, Hop, HostKey, KEEPALIVE, Secret, SshConfig, SshWay, Surroundings, Trust};
+use comfyd_adapters::comfy::tuning::Tuning;
+use comfyd_adapters::env::Rng;
+use comfyd_adapters::hot::Hot;
+use comfyd_adapters::ssh::{Destination, Hop, HostKey, Secret, SshConfig, SshWay, Surroundings, Trust};
 use comfyd_adapters::transport::Transport;
 use comfyd_engine::{Connection, InstanceId, SshConnection};
 
@@ -35,6 +38,8 @@ pub(crate) struct Roads {
     by_url: ByUrl,
     board: Arc<Board>,
     surroundings: Surroundings,
+    tuning: Hot<Tuning>,
+    rng: Arc<dyn Rng>,
     ways: Mutex<BTreeMap<InstanceId, Kept>>,
     typed: Arc<Mutex<BTreeMap<InstanceId, Typed>>>,
 }
@@ -68,8 +73,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Roads {
-    pub(crate) fn new(by_url: ByUrl, board: Arc<Board>, surroundings: Surroundings) -> Self {
-        Self { by_url, board, surroundings, ways: Mutex::default(), typed: Arc::default() }
+    pub(crate) fn new(
+        by_url: ByUrl,
+        board: &Arc<Board>,
+        surroundings: Surroundings,
+        tuning: Hot<Tuning>,
+        rng: &Arc<dyn Rng>,
+    ) -> Self {
+        let (board, rng) = (Arc::clone(board), Arc::clone(rng));
+        Self { by_url, board, surroundings, tuning, rng, ways: Mutex::default(), typed: Arc::default() }
     }
 
     /// The same as a function, for whoever only wants to go there.
@@ -104,7 +116,8 @@ impl Roads {
             password_file: path(&connection.password_file),
             surroundings: self.surroundings.clone(),
             trust: Arc::new(vouch),
-            keepalive: KEEPALIVE,
+            keepalive: self.tuning.get().ssh_keepalive,
+            rng: Arc::clone(&self.rng),
         });
         let idle = |kept: &Kept| !kept.way.is_used();
         if ways.values().filter(|kept| idle(kept)).count() > MAX_IDLE {

@@ -1,7 +1,7 @@
 //! Instances that are reached over SSH: what a text and a port mean, whose key is accepted, what was typed.
 
 use comfyd_adapters::digest::sha256;
-use comfyd_adapters::ssh::{Destination, Presented, Secret, SshWay};
+use comfyd_adapters::ssh::{Destination, Presented, Secret, SshError, SshWay};
 use comfyd_engine::{HostKeyTrusted, Input, InstanceId, SshConnection};
 
 use super::service::Instances;
@@ -113,6 +113,9 @@ impl Instances {
                 Err(Problem::new(409, "no_key_presented", message, "Test the instance, and look at what it presents."))
             };
         };
+        if let Some(error @ SshError::HostKeyRevoked { .. }) = way.control().stuck() {
+            return Err(Problem::new(409, error.code(), format!("fingerprint: failed to {error}"), error.hint()));
+        }
         if key.fingerprint() != fingerprint {
             let message = format!("fingerprint: {machine} presents {}, not {fingerprint}", key.fingerprint());
             let hint = "Compare the fingerprints anew: another machine may have got this address.";

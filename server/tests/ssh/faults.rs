@@ -10,14 +10,9 @@ fn phase(wanted: &'static str) -> impl Fn(&RunView) -> bool {
 
 /// Kills every session, and waits until comfyd is back.
 async fn cut(world: &World) {
-    let logins = || world.sshd.log().matches("Accepted").count();
-    let before = logins();
+    let before = world.logins();
     world.sshd.kill_sessions();
-    let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
-    while logins() == before {
-        assert!(tokio::time::Instant::now() < deadline, "it does not come back");
-        tokio::task::yield_now().await;
-    }
+    world.wait_for("back", || world.logins() > before).await;
 }
 
 #[tokio::test]
@@ -71,18 +66,39 @@ async fn a_comfyui_that_is_restarted_behind_it_fails_the_run_that_ran() {
     world.ends().await;
 }
 
+/// A machine where SFTP and commands go through a shell that talks first.
+fn noisy() -> Vec<String> {
+    vec!["Subsystem sftp /usr/lib/openssh/sftp-server".into()]
+}
+
 #[tokio::test]
 async fn machines_with_narrow_rules_serve_all_the_same() {
-    // One session at a time; a banner; no SFTP.
+    // One session at a time; a banner; no SFTP; start-up files that talk.
     let banner = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(banner.path(), "Welcome to the rental!\n".repeat(200)).expect("written");
     let banner = format!("Banner {}", banner.path().display());
-    for settings in [&["MaxSessions 1"][..], &[&banner], &["Subsystem sftp /bin/false"]] {
+    let noisy = noisy();
+    for settings in [&["MaxSessions 1"][..], &[&banner], &["Subsystem sftp /bin/false"], &[&noisy[0]]] {
         let world = World::trusted(settings, 50.0).await;
-        let run = world.first;
+        if settings == [noisy[0].as_str()] {
+            let talk = "echo Welcome to the rental!\necho 'boot=lies' >&2\n".repeat(50);
+            std::fs::write(world.sshd.home().join(".bashrc"), talk).expect("written");
+        }
+        world.completed(world.first).await;
+        // Outputs are looked for in the folder first, where that can be done.
+        let folder = world.dir.path().join("out");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        world.outputs_in(&folder).await;
+        let run = world.run(SAMPLE).await;
         let view = world.completed(run).await;
         assert!(view.outputs.iter().all(|output| output.downloaded || output.text.is_some()), "{settings:?}: {:?}", view.outputs);
-        assert_eq!(world.posts_of(run), 1);
+        assert_eq!(view.warnings, [], "{settings:?}");
+        let instance = world.instance_of(run).await;
+        let report = world.running.app.test_instance(&instance).await.expect("a verdict");
+        assert!(report.ok, "{settings:?}: {:?}", report.steps);
+        for run in [world.first, run] {
+            assert_eq!(world.posts_of(run), 1, "{settings:?}");
+        }
         world.ends().await;
     }
 }

@@ -2,5 +2,7 @@
 
 mod faults;
 mod outputs;
+mod states;
+mod storm;
 mod support;
 mod trusting;

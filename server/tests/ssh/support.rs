@@ -1,18 +1,24 @@
 //! A machine with an SSH server and a ComfyUI, and a comfyd.
 
+use std::path::Path;
 use std::time::Duration;
 
+use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::ssh::Surroundings;
 use comfyd_engine::{RunId, RunView};
 use comfyd_fixtures::sshd::Sshd;
+use comfyd_fixtures::wire::Wire;
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
 use comfyd_server::app::{Execute, Source, Target};
-use comfyd_server::instances::{InstanceView, SshWish};
+use comfyd_server::instances::{InstanceView, Place, SetInstance, SshWish};
 use comfyd_server::server::{Running, ServeOptions, start};
 use tempfile::TempDir;
 
 /// Nothing that is waited for takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How often something is looked at that nothing tells of.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// A workflow that takes some seconds at its own pace.
 pub(crate) const SAMPLE: &str = "20_custom_slow_previews";
@@ -21,6 +27,8 @@ pub(crate) struct World {
     /// The run that was there when the machine was accepted.
     pub(crate) first: RunId,
     pub(crate) sshd: Sshd,
+    /// The line to it, where there is one that can be cut.
+    wire: Option<Wire>,
     pub(crate) fake: FakeServer,
     pub(crate) running: Running,
     pub(crate) dir: TempDir,
@@ -29,35 +37,90 @@ pub(crate) struct World {
 impl World {
     /// A machine that nobody knows yet. `settings` are lines of its `sshd_config`.
     pub(crate) async fn new(settings: &[&str], time_scale: f64) -> Self {
+        Self::over(None, Sshd::start(settings).expect("sshd"), time_scale).await
+    }
+
+    /// A machine that is trusted, at the end of a line.
+    pub(crate) async fn wired(settings: &[&str], time_scale: f64) -> Self {
         let sshd = Sshd::start(settings).expect("sshd");
+        let wire = Wire::to(([127, 0, 0, 1], sshd.port()).into()).await.expect("a free port");
+        Self::over(Some(wire), sshd, time_scale).await.trust().await
+    }
+
+    async fn over(wire: Option<Wire>, sshd: Sshd, time_scale: f64) -> Self {
         let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
         let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::copy(sshd.key(), sshd.home().join(".ssh/id_ed25519")).expect("the key is where it is looked for");
         let running = start(options(&sshd, &dir)).await.expect("the server starts");
-        Self { first: RunId::new(uuid::Uuid::nil()), sshd, fake, running, dir }
+        Self { first: RunId::new(uuid::Uuid::nil()), sshd, wire, fake, running, dir }
     }
 
     /// The same, and the machine is trusted.
     pub(crate) async fn trusted(settings: &[&str], time_scale: f64) -> Self {
-        let world = Self::new(settings, time_scale).await;
-        let fingerprint = world.sshd.fingerprint().expect("a fingerprint");
-        let first = world.run(SAMPLE).await;
-        let instance = world.instance_of(first).await;
-        world.running.app.trust_instance(&instance, &fingerprint, false).await.expect("it presents this key");
-        Self { first, ..world }
+        Self::new(settings, time_scale).await.trust().await
+    }
+
+    async fn trust(self) -> Self {
+        let fingerprint = self.sshd.fingerprint().expect("a fingerprint");
+        let first = self.run(SAMPLE).await;
+        let instance = self.instance_of(first).await;
+        self.running.app.trust_instance(&instance, &fingerprint, false).await.expect("it presents this key");
+        Self { first, ..self }
     }
 
     pub(crate) fn wish(&self) -> SshWish {
         let comfyui_port = Some(self.fake.local_addr().port());
-        SshWish { connection: self.sshd.command(), comfyui_port, ..SshWish::default() }
+        SshWish { connection: self.command(), comfyui_port, ..SshWish::default() }
+    }
+
+    /// What a rental site would print.
+    pub(crate) fn command(&self) -> String {
+        let port = self.wire.as_ref().map_or(self.sshd.port(), |wire| wire.local_addr().port());
+        format!("ssh -p {port} {}@127.0.0.1", self.sshd.user())
+    }
+
+    /// The line to the machine.
+    pub(crate) fn wire(&self) -> &Wire {
+        self.wire.as_ref().expect("this world has one")
+    }
+
+    /// From now on outputs lie in this folder too, as far as comfyd knows.
+    pub(crate) async fn outputs_in(&self, folder: &Path) {
+        let instance = self.instance_of(self.first).await;
+        let wish = SshWish { output_dir: Some(folder.display().to_string()), ..self.wish() };
+        let change = SetInstance { place: Some(Place::Ssh(wish)), ..SetInstance::default() };
+        self.running.app.set_instance(&instance, change).await.expect("the machine stays the same");
+        assert_eq!(self.instance(&instance).trusted.len(), 1, "and so does its key");
     }
 
     /// Starts a sample workflow on the machine.
     pub(crate) async fn run(&self, sample: &str) -> RunId {
-        let text = workflows::named(sample).expect("a fixture").json.to_owned();
-        let wish = Execute { target: Some(Target::Ssh(self.wish())), ..Execute::new(Source::Inline { text, file: None }) };
+        self.execute(Execute::new(Source::Inline {
+            text: workflows::named(sample).expect("a fixture").json.to_owned(),
+            file: None,
+        }))
+        .await
+    }
+
+    /// Starts something on the machine.
+    pub(crate) async fn execute(&self, wish: Execute) -> RunId {
+        let wish = Execute { target: Some(Target::Ssh(self.wish())), ..wish };
         self.running.app.execute(wish).await.expect("it is taken").run_id
+    }
+
+    /// How often somebody was let in by the machine.
+    pub(crate) fn logins(&self) -> usize {
+        self.sshd.log().matches("Accepted publickey").count()
+    }
+
+    /// Waits for something that nothing tells of.
+    pub(crate) async fn wait_for(&self, what: &str, is: impl Fn() -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !is() {
+            assert!(tokio::time::Instant::now() < deadline, "not {what}\n{}", self.sshd.log());
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     /// Starts it on an instance that is known.
@@ -109,11 +172,11 @@ impl World {
 
     /// The next life of the server.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { first, sshd, fake, running, dir } = self;
+        let Self { first, sshd, wire, fake, running, dir } = self;
         running.stop();
         running.join().await.expect("it ends well");
         let running = start(options(&sshd, &dir)).await.expect("the server starts");
-        Self { first, sshd, fake, running, dir }
+        Self { first, sshd, wire, fake, running, dir }
     }
 
     pub(crate) async fn ends(self) {
@@ -127,6 +190,8 @@ fn options(sshd: &Sshd, dir: &TempDir) -> ServeOptions {
     ServeOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         min_free: 0,
+        // So that a machine that is silent is noticed within seconds.
+        tuning: Tuning { ssh_keepalive: Duration::from_secs(1), ..Tuning::default() },
         surroundings: Some(Surroundings { home: Some(sshd.home()), agent: None, known_hosts }),
         ..ServeOptions::new(dir.path().join("data"))
     }
