@@ -10,6 +10,7 @@ pub mod classes;
 pub mod convert;
 pub mod embedded;
 mod json;
+mod nearest;
 mod report;
 pub mod validate;
 

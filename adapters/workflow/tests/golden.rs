@@ -150,3 +150,50 @@ fn packs_that_keep_plain_data_are_understood() {
         (&json!(5), &json!("by name"), &json!(64))
     );
 }
+
+#[test]
+fn values_that_the_file_names_otherwise_are_said() {
+    let classes = Classes::from_value(
+        json!({"K": {"input": {"required": {"steps": ["INT", {}], "seed": ["INT", {"control_after_generate": true}], "cfg": ["INT", {}]}}, "output": [], "output_node": true}}),
+    );
+    let classes = classes.expect("an object");
+    let codes = |named: Value| {
+        let node = json!({"id": 1, "type": "K", "widgets_values": [4, 30, "fixed", 7], "widgets_values_named": named});
+        let now = Moment { year: 2026, month: 11, day: 22, hour: 1, minute: 2, second: 3 };
+        let done = convert(&canvas(&json!([node]), &json!([])), &classes, &Options { now, seed: 0 }).expect("it converts");
+        assert_eq!(done.graph["1"]["inputs"], json!({"steps": 4, "seed": 30, "cfg": 7}), "in order, as the page sets them");
+        done.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(json!({"steps": 4, "seed": 30, "control_after_generate": "fixed", "cfg": 7})), Vec::<&str>::new());
+    assert_eq!(codes(json!({"steps": 4, "seed": 30, "control_after_generate#1": "fixed", "cfg": 7})), Vec::<&str>::new());
+    for other in [
+        json!({"cfg": 4, "seed": 30, "control_after_generate": "fixed", "steps": 7}),
+        json!({"stepps": 4, "seed": 30, "control_after_generate": "fixed", "cfg": 7}),
+        json!({"steps": 4, "seed": 30, "cfg": 7}),
+    ] {
+        assert_eq!(codes(other), ["other_widgets"]);
+    }
+}
+
+#[test]
+fn what_is_broadcast_is_refused_and_not_dropped() {
+    let info = json!({
+        "Make": {"input": {"required": {}}, "output": ["IMAGE"]},
+        "Anything Everywhere": {"input": {"optional": {"anything": ["*"]}}, "output": [], "output_node": true},
+        "Seed Everywhere": {"input": {"required": {"seed": ["INT", {}]}}, "output": ["INT"], "output_node": true},
+        "Save": {"input": {"optional": {"image": ["IMAGE"]}}, "output": [], "output_node": true},
+    });
+    let classes = Classes::from_value(info).expect("an object");
+    let of = |nodes: &Value, links: &Value| {
+        let now = Moment { year: 2026, month: 11, day: 22, hour: 1, minute: 2, second: 3 };
+        convert(&canvas(nodes, links), &classes, &Options { now, seed: 0 })
+    };
+    let everywhere = |mode: i64, link: Value| json!([{"id": 1, "type": "Make"}, {"id": 2, "type": "Anything Everywhere", "mode": mode, "inputs": [{"name": "anything", "type": "IMAGE", "link": link}]}, {"id": 3, "type": "Save"}]);
+    let links = json!([[1, 1, 0, 2, 0, "IMAGE"]]);
+    let problems = of(&everywhere(0, json!(1)), &links).expect_err("who knows where it goes");
+    assert_eq!((problems[0].node.as_deref(), problems[0].reason.code()), (Some("2"), "needs_browser"));
+    assert!(problems[0].remedy.contains("real links"));
+    assert!(of(&everywhere(2, json!(1)), &links).is_ok(), "what is muted gives nothing");
+    assert!(of(&everywhere(0, Value::Null), &json!([])).is_ok(), "nor what takes nothing");
+    assert!(of(&json!([{"id": 1, "type": "Seed Everywhere"}]), &json!([])).is_err());
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use comfyd_workflow::validate::{Kind, validate};
 use comfyd_workflow::{Classes, Verdict};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
@@ -101,4 +101,35 @@ fn workflows_that_ran_are_runnable() {
         checked += 1;
     }
     assert!(checked >= 15);
+}
+
+/// The list of a core class, as files are named that the node finds though no list has them.
+#[test]
+fn what_a_node_looks_for_itself_is_not_refused() {
+    let info = json!({
+        "LoadLatent": {"input": {"required": {"latent": [["a.latent"]]}}, "output": ["LATENT"], "python_module": "nodes"},
+        "Choose": {"input": {"required": {"latent": [["a.latent"]], "seed": ["INT", {"min": 0, "max": 18_446_744_073_709_551_615_u64}]}}, "output": [], "output_node": true, "python_module": "nodes"},
+    });
+    let classes = Classes::from_value(info).expect("an object");
+    let sure = |class: &str, inputs: &str| {
+        let text = format!(
+            r#"{{"1": {{"class_type": "{class}", "inputs": {inputs}}}, "2": {{"class_type": "Choose", "inputs": {{"latent": ["1", 0], "seed": 1}}}}}}"#
+        );
+        let graph: Value = serde_json::from_str(&text).expect("JSON");
+        let verdict = validate(graph.as_object().expect("nodes"), &classes);
+        verdict
+            .findings
+            .iter()
+            .filter(|finding| finding.node.as_deref() == Some("1"))
+            .map(|finding| (finding.kind, finding.certain))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(sure("LoadLatent", r#"{"latent": "x.latent [output]"}"#), [(Kind::ValueNotInList, false)]);
+    assert_eq!(sure("Choose", r#"{"latent": "x.latent", "seed": 1}"#), [(Kind::ValueNotInList, true)]);
+    // Whole numbers are held against whole numbers.
+    assert_eq!(sure("Choose", r#"{"latent": "a.latent", "seed": 18446744073709551615}"#), []);
+    assert_eq!(sure("Choose", r#"{"latent": "a.latent", "seed": 18446744073709551616}"#), [(Kind::ValueBiggerThanMax, true)]);
+    assert_eq!(sure("Choose", r#"{"latent": "a.latent", "seed": "18446744073709551616"}"#), [(Kind::ValueBiggerThanMax, true)]);
+    assert_eq!(sure("Choose", r#"{"latent": "a.latent", "seed": -0.5}"#), []);
+    assert_eq!(sure("Choose", r#"{"latent": "a.latent", "seed": 1e300}"#), [(Kind::ValueBiggerThanMax, true)]);
 }

@@ -9,6 +9,7 @@ use super::packs;
 use super::restore::{Restored, restore};
 use crate::canvas::{self, Canvas, File};
 use crate::classes::{Class, Classes};
+use crate::nearest::Nearest;
 use crate::report::Warning;
 
 /// All graphs of a file; the canvas is the first.
@@ -17,6 +18,8 @@ pub(super) struct World<'a> {
     pub(super) classes: &'a Classes,
     pub(super) graphs: Vec<Graph>,
     pub(super) warnings: Vec<Warning>,
+    /// What is most like the classes that are not known.
+    pub(super) nearest: Nearest,
 }
 
 impl<'a> World<'a> {
@@ -28,7 +31,7 @@ impl<'a> World<'a> {
             .chain(&file.subgraphs)
             .map(|graph| (graph.inputs.clone(), graph.outputs.clone()))
             .collect();
-        let mut world = Self { classes, graphs: Vec::new(), warnings: Vec::new() };
+        let mut world = Self { classes, graphs: Vec::new(), warnings: Vec::new(), nearest: Nearest::default() };
         for (place, canvas) in std::iter::once(file.root).chain(file.subgraphs).enumerate() {
             let graph = world.graph(canvas, place, &definitions, &ports, &renamed);
             world.graphs.push(graph);
@@ -71,10 +74,13 @@ impl<'a> World<'a> {
             nodes,
             link_order: links.iter().map(|link| link.id).collect(),
             links: links.into_iter().map(|link| (link.id, link)).collect(),
+            leaving: BTreeMap::new(),
+            leading_out: BTreeMap::new(),
             inputs: canvas.inputs,
             outputs: canvas.outputs,
         };
         place_links(&mut graph);
+        graph.index_links();
         graph
     }
 

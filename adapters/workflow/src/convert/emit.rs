@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::build::World;
-use super::hosts::Held;
+use super::hosts::{Held, MAX_DEPTH};
 use super::model::{At, Form, Mode, Node, Role, Widget};
 use super::order::execution_order;
+use super::packs;
 use super::resolve::{Origin, Spot};
 use super::text::{Texts, resolved_prompt};
 use crate::json::{in_key_order, text};
@@ -27,7 +28,10 @@ impl World<'_> {
             waiting.push(Spot { hosts: Vec::new(), at: At { graph: 0, node } });
             while let Some(here) = waiting.pop() {
                 if spots.len() + waiting.len() > MAX_NODES {
-                    return Err(Box::new(too_many()));
+                    return Err(Box::new(too_many(format!("{MAX_NODES} nodes"))));
+                }
+                if here.hosts.len() > MAX_DEPTH {
+                    return Err(Box::new(too_many(format!("{MAX_DEPTH} subgraphs inside of each other"))));
                 }
                 let node = self.node(here.at);
                 if let (Role::Host(inner), Mode::Active) = (&node.role, node.mode) {
@@ -83,6 +87,9 @@ impl World<'_> {
     fn entry(&mut self, here: &Spot, there: &BTreeSet<&Spot>, texts: &Texts<'_>) -> Result<Value, Box<Problem>> {
         if self.node(here.at).role == Role::Unknown {
             return Err(Box::new(self.unknown_class(here)));
+        }
+        if let Some((why, remedy)) = packs::needs_page(self.node(here.at)) {
+            return Err(Box::new(self.problem(here, Reason::NeedsBrowser, why, remedy)));
         }
         let mut inputs: Vec<(String, Value)> = Vec::new();
         let put = |inputs: &mut Vec<(String, Value)>, name: &str, value: Option<Value>| {
@@ -174,11 +181,10 @@ impl World<'_> {
         self.warn(Some(path), "primitive_handed_on", message);
     }
 
-    fn unknown_class(&self, here: &Spot) -> Problem {
-        let class = &self.node(here.at).file.class;
-        let lower = class.to_lowercase();
-        let near = self.classes.names().map(|name| (strsim::levenshtein(&lower, &name.to_lowercase()), name)).min();
-        let near = near.filter(|(far, _)| *far <= lower.chars().count().max(3) / 3).map(|(_, name)| name);
+    fn unknown_class(&mut self, here: &Spot) -> Problem {
+        let class = self.node(here.at).file.class.clone();
+        let classes = self.classes;
+        let near = self.nearest.of("", &class, || classes.names().map(str::to_owned).collect()).into_iter().next();
         let remedy = match near {
             Some(near) => {
                 format!("The nearest class there is `{near}`. Install the nodes that bring `{class}` and restart ComfyUI.")
@@ -189,12 +195,12 @@ impl World<'_> {
     }
 }
 
-pub(super) fn too_many() -> Problem {
+pub(super) fn too_many(what: impl std::fmt::Display) -> Problem {
     Problem {
         node: None,
         class: None,
         reason: Reason::TooLarge,
-        message: format!("the workflow has more than {MAX_NODES} nodes"),
+        message: format!("the workflow has more than {what}"),
         remedy: "Split the workflow.".to_owned(),
     }
 }

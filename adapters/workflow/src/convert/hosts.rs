@@ -13,7 +13,7 @@ use super::saved_host::values_of;
 use crate::canvas::{INPUTS, Link};
 
 /// Subgraphs inside of subgraphs are followed this far.
-const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 100;
 
 /// What an input of a subgraph stands for: an input of a node inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl World<'_> {
         let from_here = |link: &&Link| link.from == INPUTS && link.from_slot == port;
         let listed = graph.inputs.get(port).map_or(&[][..], |port| &port.links);
         let mut links: Vec<&Link> = listed.iter().filter_map(|id| graph.links.get(id)).filter(from_here).collect();
-        let others = graph.link_order.iter().filter(|id| !listed.contains(id)).filter_map(|id| graph.links.get(id));
-        links.extend(others.filter(from_here));
+        let listed: BTreeSet<i64> = listed.iter().copied().collect();
+        links.extend(graph.links_from(INPUTS, port).filter(|link| !listed.contains(&link.id)));
         links
     }
 
@@ -144,13 +144,25 @@ impl World<'_> {
     /// The graphs, each after those that it holds; the order of the file where they go round.
     fn leaves_first(&self) -> Vec<usize> {
         let mut order: Vec<usize> = Vec::with_capacity(self.graphs.len());
-        let inner: Vec<Vec<usize>> =
-            (0..self.graphs.len()).map(|graph| self.hosts_in(graph).into_iter().map(|(_, inner)| inner).collect()).collect();
-        while order.len() < self.graphs.len() {
-            let waiting = || (1..self.graphs.len()).chain([0]).filter(|graph| !order.contains(graph));
-            let next = waiting().find(|graph| inner[*graph].iter().all(|inner| order.contains(inner)));
-            let next = next.or_else(|| waiting().next()).expect("some graph is left");
-            order.push(next);
+        let mut seen = vec![false; self.graphs.len()];
+        for first in (1..self.graphs.len()).chain([0]) {
+            // Those on the way, each with what it holds and has not been looked at.
+            let mut way: Vec<(usize, Vec<usize>)> = Vec::new();
+            let mut next = Some(first).filter(|first| !std::mem::replace(&mut seen[*first], true));
+            loop {
+                if let Some(graph) = next.take() {
+                    let mut inner: Vec<usize> = self.hosts_in(graph).into_iter().map(|(_, inner)| inner).collect();
+                    inner.reverse();
+                    way.push((graph, inner));
+                }
+                let Some((graph, inner)) = way.last_mut() else { break };
+                if let Some(inner) = inner.pop() {
+                    next = Some(inner).filter(|inner| !std::mem::replace(&mut seen[*inner], true));
+                } else {
+                    order.push(*graph);
+                    way.pop();
+                }
+            }
         }
         order
     }

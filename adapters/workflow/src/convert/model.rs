@@ -132,6 +132,10 @@ pub(super) struct Graph {
     pub(super) links: BTreeMap<i64, canvas::Link>,
     /// The ids of the links in the order of the file.
     pub(super) link_order: Vec<i64>,
+    /// The same by where they begin.
+    pub(super) leaving: BTreeMap<String, BTreeMap<usize, Vec<i64>>>,
+    /// The first link to each output of the subgraph.
+    pub(super) leading_out: BTreeMap<usize, i64>,
     pub(super) inputs: Vec<canvas::Port>,
     pub(super) outputs: Vec<canvas::Port>,
 }
@@ -141,10 +145,22 @@ impl Graph {
         self.by_id.get(id).copied()
     }
 
+    /// Finds the links by where they begin, once they are all in their place.
+    pub(super) fn index_links(&mut self) {
+        self.leaving.clear();
+        self.leading_out.clear();
+        for link in self.link_order.iter().filter_map(|id| self.links.get(id)) {
+            self.leaving.entry(link.from.clone()).or_default().entry(link.from_slot).or_default().push(link.id);
+            if link.to == canvas::OUTPUTS {
+                self.leading_out.entry(link.to_slot).or_insert(link.id);
+            }
+        }
+    }
+
     /// The links that leave an output, in order.
-    pub(super) fn links_from<'a>(&'a self, id: &'a str, slot: usize) -> impl Iterator<Item = &'a canvas::Link> {
-        let all = self.link_order.iter().filter_map(|link| self.links.get(link));
-        all.filter(move |link| link.from == id && link.from_slot == slot)
+    pub(super) fn links_from(&self, id: &str, slot: usize) -> impl Iterator<Item = &canvas::Link> {
+        let ids = self.leaving.get(id).and_then(|slots| slots.get(&slot)).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|link| self.links.get(link))
     }
 }
 

@@ -21,13 +21,12 @@ pub(super) fn execution_order(graph: &Graph) -> Vec<usize> {
         graph.nodes.iter().map(|node| node.inputs.iter().filter(|input| input.link.is_some()).count()).collect();
     let mut ready: VecDeque<usize> = (0..graph.nodes.len()).filter(|node| missing[*node] == 0).collect();
     let mut order = Vec::with_capacity(graph.nodes.len());
-    let mut placed = vec![false; graph.nodes.len()];
+    let mut placed: Vec<bool> = missing.iter().map(|missing| *missing == 0).collect();
     while let Some(node) = ready.pop_front() {
         order.push(node);
-        placed[node] = true;
         for (to, ..) in outgoing.get(&node).into_iter().flatten() {
             missing[*to] = missing[*to].saturating_sub(1);
-            if missing[*to] == 0 && !placed[*to] && !ready.contains(to) {
+            if missing[*to] == 0 && !std::mem::replace(&mut placed[*to], true) {
                 ready.push_back(*to);
             }
         }

@@ -28,6 +28,20 @@ pub(super) fn role(class: &str, file: &canvas::Node) -> Option<Role> {
     }
 }
 
+/// Nodes of "Use Everywhere" that give what they take to inputs elsewhere, by rules that the page follows when it queues.
+const BROADCASTERS: [&str; 5] =
+    ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"];
+
+/// Why what a node does cannot be known here, and what to do; none for most.
+pub(super) fn needs_page(node: &Node) -> Option<(&'static str, &'static str)> {
+    let class = node.file.class.as_str();
+    let gives = class == "Seed Everywhere" || node.inputs.iter().any(|input| input.link.is_some());
+    (BROADCASTERS.contains(&class) && gives).then_some((
+        "it gives what it takes to inputs of other nodes, which ComfyUI's page finds by its rules when it queues",
+        "Use \"Convert all UEs to real links\" in the menu of the canvas and save, or \"Export (API)\" in ComfyUI's menu.",
+    ))
+}
+
 /// The name that a Set or Get node has: its only widget, else what stands in its title.
 fn name_of(file: &canvas::Node, prefix: &str) -> String {
     let first = match &file.values {

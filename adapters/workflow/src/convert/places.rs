@@ -11,10 +11,17 @@ use super::build::World;
 use super::emit::{MAX_NODES, too_many};
 use super::model::{At, Role};
 use super::resolve::Spot;
-use crate::canvas::File;
+use crate::canvas::{Canvas, File};
 use crate::classes::Classes;
 use crate::json::text;
 use crate::report::Problem;
+
+/// No workflow has more subgraphs than this.
+const MAX_SUBGRAPHS: usize = 1000;
+/// Nor more links.
+const MAX_LINKS: usize = 100_000;
+/// No subgraph has more inputs or outputs.
+const MAX_PORTS: usize = 1000;
 
 /// A node of a canvas, with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +71,21 @@ pub fn locate(canvas: &Value, graph: &Map<String, Value>) -> Option<Vec<Place>> 
 impl<'a> World<'a> {
     /// The world of a file, unless it is larger than a workflow can sensibly be.
     pub(super) fn of(file: File, classes: &'a Classes) -> Result<Self, Problem> {
-        let nodes: usize = file.subgraphs.iter().chain([&file.root]).map(|graph| graph.nodes.len()).sum();
-        if nodes > MAX_NODES { Err(too_many()) } else { Ok(Self::build(file, classes)) }
+        let graphs = || file.subgraphs.iter().chain([&file.root]);
+        let ports = |graph: &Canvas| graph.inputs.len().max(graph.outputs.len());
+        if graphs().map(|graph| graph.nodes.len()).sum::<usize>() > MAX_NODES {
+            return Err(too_many(format!("{MAX_NODES} nodes")));
+        }
+        if file.subgraphs.len() > MAX_SUBGRAPHS {
+            return Err(too_many(format!("{MAX_SUBGRAPHS} subgraphs")));
+        }
+        if graphs().map(|graph| graph.links.len()).sum::<usize>() > MAX_LINKS {
+            return Err(too_many(format!("{MAX_LINKS} links")));
+        }
+        if graphs().map(ports).max().is_some_and(|ports| ports > MAX_PORTS) {
+            return Err(too_many(format!("{MAX_PORTS} inputs or outputs of a subgraph")));
+        }
+        Ok(Self::build(file, classes))
     }
 
     /// The places of these nodes; what is in the graph is told by the id there.

@@ -12,6 +12,9 @@ use super::model::{At, Mode, Role, fits};
 use crate::canvas::{INPUTS, OUTPUTS};
 use crate::report::{Problem, Reason};
 
+/// A value comes through no more nodes than this.
+const MAX_WAY: usize = 1000;
+
 /// A node on its way: the nodes for subgraphs that lead to it, outermost first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
@@ -95,6 +98,9 @@ impl World<'_> {
             if !passed.insert((mark.0.clone(), mark.1, mark.2)) {
                 return Err(Box::new(self.circle(mark.0)));
             }
+            if passed.len() > MAX_WAY {
+                return Err(Box::new(self.too_far(here)));
+            }
             step = next?;
         }
     }
@@ -157,7 +163,7 @@ impl World<'_> {
         let ends_here = |link: &&crate::canvas::Link| link.to == OUTPUTS && link.to_slot == slot;
         let listed = graph.outputs.get(slot).map_or(&[][..], |port| &port.links);
         let link = listed.iter().filter_map(|id| graph.links.get(id)).find(ends_here);
-        let link = link.or_else(|| graph.link_order.iter().filter_map(|id| graph.links.get(id)).find(ends_here));
+        let link = link.or_else(|| graph.links.get(graph.leading_out.get(&slot)?));
         let Some(link) = link else { return Ok(Step::Done(None)) };
         let mut hosts = here.hosts.clone();
         hosts.push(here.at);
@@ -225,6 +231,11 @@ impl World<'_> {
         let message = format!("it takes `{name}`, but no Set node gives that name");
         let remedy = format!("Name a Set node `{name}` in ComfyUI and save, or use \"Export (API)\" in its menu.");
         self.problem(here, Reason::UnknownName, message, remedy)
+    }
+
+    fn too_far(&self, here: &Spot) -> Problem {
+        let message = format!("what it takes comes through more than {MAX_WAY} reroutes, bypassed nodes and subgraphs");
+        self.problem(here, Reason::TooLarge, message, "Open the workflow in ComfyUI, link it straight and save.")
     }
 
     pub(super) fn circle(&self, here: &Spot) -> Problem {

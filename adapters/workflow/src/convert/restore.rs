@@ -3,7 +3,9 @@
 //! Invariants: what the page would do is done, unless the file itself says that it is wrong; then it is said.
 
 use super::layout::{Layout, lay_out};
+use super::model::Widget;
 use super::saved::{Repairs, Source};
+use super::widgets::is_control;
 use crate::canvas::{self, SavedValues};
 use crate::classes::Class;
 
@@ -49,8 +51,21 @@ fn in_order(class: &Class<'_>, file: &canvas::Node, notes: &mut Vec<(&'static st
 /// Whether the file names other widgets than the node has, so that values in order may have gone to the wrong ones.
 fn names_differ(layout: &Layout, file: &canvas::Node) -> bool {
     let (SavedValues::InOrder(_), Some(named)) = (&file.values, &file.named_values) else { return false };
-    let saved: Vec<&str> = layout.widgets.iter().filter(|widget| widget.saved).map(|widget| widget.name.as_str()).collect();
-    let of_file: Vec<&str> = named.keys().map(String::as_str).collect();
-    // The page numbers widgets of the same name, which no class tells.
-    !of_file.is_empty() && saved.len() != of_file.len() && saved != of_file
+    let saved: Vec<&Widget> = layout.widgets.iter().filter(|widget| widget.saved).collect();
+    let same = saved.len() == named.len() && saved.iter().zip(named.keys()).all(|(widget, name)| is_named(widget, name));
+    !named.is_empty() && !same
+}
+
+/// Whether this is how the page calls a widget, or called it: what a dynamic combo brings had short names once, and what becomes of a seed had
+/// all kinds of them.
+fn is_named(widget: &Widget, name: &str) -> bool {
+    let short = |name: &str| name.rsplit_once('.').map_or(name, |(_, last)| last).to_owned();
+    let name = unnumbered(name);
+    widget.name == name || short(&widget.name) == short(name) || (widget.is_control() && is_control(name))
+}
+
+/// The page numbers widgets of the same name from the end: `seed#2`, `seed#1`, `seed`.
+fn unnumbered(name: &str) -> &str {
+    let number = name.rsplit_once('#').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    number.map_or(name, |(name, _)| name)
 }

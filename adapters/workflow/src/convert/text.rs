@@ -1,8 +1,11 @@
 //! Texts that the page changes when it queues: `{a|b}` in prompts and `%...%` in the names of files.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::build::World;
+use super::model::Node;
 use crate::json::printed;
 
 /// A moment as people write it, for `%date:...%`.
@@ -31,11 +34,19 @@ pub(super) struct Texts<'a> {
     pub(super) seed: u64,
 }
 
+/// Nodes by name.
+#[derive(Default)]
+struct Names<'a> {
+    aliased: BTreeMap<&'a str, &'a Node>,
+    titled: BTreeMap<&'a str, &'a Node>,
+}
+
 impl World<'_> {
     /// Resolves `%date:...%` and `%Node.widget%`; what cannot be found stays as it is.
     pub(super) fn replaced(&self, text: &str, texts: &Texts<'_>) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
+        let mut names = None;
         while let Some(start) = rest.find('%') {
             let after = &rest[start + 1..];
             let Some(len) = after.find('%').filter(|len| *len > 0) else {
@@ -46,7 +57,7 @@ impl World<'_> {
             };
             out.push_str(&rest[..start]);
             let name = &after[..len];
-            match self.replacement(name, texts) {
+            match self.replacement(name, texts, &mut names) {
                 Some(value) => out.push_str(&value),
                 None => out.extend(["%", name, "%"]),
             }
@@ -56,14 +67,25 @@ impl World<'_> {
         out
     }
 
-    fn replacement(&self, name: &str, texts: &Texts<'_>) -> Option<String> {
+    /// The nodes by the names that files of names may use; the first of a name counts.
+    fn names(&self) -> Names<'_> {
+        let mut names = Names::default();
+        for node in self.graphs.iter().flat_map(|graph| &graph.nodes) {
+            if let Some(alias) = node.file.property("Node name for S&R") {
+                names.aliased.entry(alias).or_insert(node);
+            }
+            names.titled.entry(&node.title).or_insert(node);
+        }
+        names
+    }
+
+    fn replacement<'a>(&'a self, name: &str, texts: &Texts<'_>, names: &mut Option<Names<'a>>) -> Option<String> {
         let parts: Vec<&str> = name.split('.').collect();
         let [node, widget] = parts.as_slice() else {
             return parts.first()?.strip_prefix("date:").map(|format| format_date(format, texts.now));
         };
-        let all = || self.graphs.iter().flat_map(|graph| &graph.nodes);
-        let aliased = all().find(|held| held.file.property("Node name for S&R") == Some(node));
-        let found = aliased.or_else(|| all().find(|held| held.title == *node))?;
+        let names = names.get_or_insert_with(|| self.names());
+        let found = names.aliased.get(node).or_else(|| names.titled.get(node))?;
         let value = found.widget(widget)?.value.clone().unwrap_or(Value::Null);
         let text = if value.is_null() { String::new() } else { printed(&value) };
         Some(text.chars().map(|letter| if is_unfit(letter) { '_' } else { letter }).collect())
@@ -184,9 +206,13 @@ fn unescape(raw: &str, out: &mut String) {
 fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Once no end was found there is none behind it either.
+    let mut ends = true;
     while let Some(place) = rest.find('/') {
         let after = &rest[place..];
-        let long = after.strip_prefix("/*").and_then(|body| body.find("*/"));
+        let body = after.strip_prefix("/*").filter(|_| ends);
+        let long = body.and_then(|body| body.find("*/"));
+        ends &= body.is_none() || long.is_some();
         if let Some(end) = long {
             out.push_str(&rest[..place]);
             rest = &after[end + 4..];

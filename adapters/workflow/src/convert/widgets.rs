@@ -83,6 +83,11 @@ impl Widget {
     }
 }
 
+/// Whether files call the widget that says what becomes of a seed so.
+pub(super) fn is_control(name: &str) -> bool {
+    name.ends_with(CONTROL) || CONTROLS.contains(&name)
+}
+
 /// Whether a saved value may be what a control widget held.
 pub(super) fn may_be_control(value: &Value) -> bool {
     match value {

@@ -46,9 +46,20 @@ fn add_latin1_or_utf8(name: &str, text: &[u8], tags: &mut Tags) {
 
 fn compressed(body: &[u8], tags: &mut Tags) {
     let Some((name, [0, packed @ ..])) = named(body) else { return };
-    if let Ok(text) = decompress_to_vec_zlib_with_limit(packed, MAX_TEXT) {
+    if let Some(text) = inflated(name, packed, tags) {
         add_latin1_or_utf8(name, &text, tags);
     }
+}
+
+/// A text that is looked for, as long as the file has not brought too much.
+fn inflated(name: &str, packed: &[u8], tags: &mut Tags) -> Option<Vec<u8>> {
+    if !tags.wants(name) {
+        return None;
+    }
+    let text = decompress_to_vec_zlib_with_limit(packed, tags.room);
+    let len = text.as_ref().map_or_else(|error| error.output.len(), Vec::len);
+    tags.room = tags.room.saturating_sub(len);
+    text.ok()
 }
 
 fn international(body: &[u8], tags: &mut Tags) {
@@ -58,7 +69,7 @@ fn international(body: &[u8], tags: &mut Tags) {
     let Some((_, text)) = named(rest) else { return };
     if *packed == 0 {
         tags.add(name, text);
-    } else if let Ok(text) = decompress_to_vec_zlib_with_limit(text, MAX_TEXT) {
+    } else if let Some(text) = inflated(name, text, tags) {
         tags.add(name, &text);
     }
 }

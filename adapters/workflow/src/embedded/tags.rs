@@ -5,15 +5,41 @@ use serde_json::Value;
 use super::MAX_TEXT;
 
 /// What was found so far; the first text of a name stays.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tags {
     pub(super) prompt: Option<String>,
     pub(super) workflow: Option<String>,
+    /// How many comments were looked into.
+    comments: usize,
+    /// How many bytes may still be inflated.
+    pub(super) room: usize,
 }
 
+impl Default for Tags {
+    fn default() -> Self {
+        Self { prompt: None, workflow: None, comments: 0, room: 2 * MAX_TEXT }
+    }
+}
+
+/// More comments than this are not looked into.
+const MAX_COMMENTS: usize = 8;
+
 impl Tags {
+    /// Whether a text of this name is still looked for, so that it is worth inflating.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        match name.to_ascii_lowercase().as_str() {
+            "prompt" => self.prompt.is_none(),
+            "workflow" => self.workflow.is_none(),
+            "comment" | "\u{a9}cmt" => self.comments < MAX_COMMENTS && (self.prompt.is_none() || self.workflow.is_none()),
+            _ => false, // All other tags are of no concern.
+        }
+    }
+
     /// Takes a tag, if it is one of ours.
     pub(super) fn add(&mut self, name: &str, text: &[u8]) {
+        if !self.wants(name) {
+            return;
+        }
         let place = match name.to_ascii_lowercase().as_str() {
             "prompt" => &mut self.prompt,
             "workflow" => &mut self.workflow,
@@ -21,12 +47,11 @@ impl Tags {
             "comment" | "\u{a9}cmt" => return self.add_comment(text),
             _ => return, // All other tags are of no concern.
         };
-        if place.is_none() {
-            *place = clean(text);
-        }
+        *place = clean(text);
     }
 
     fn add_comment(&mut self, text: &[u8]) {
+        self.comments += 1;
         let Some(text) = clean(text) else { return };
         let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(&text) else { return };
         for name in ["prompt", "workflow"] {
@@ -146,10 +171,12 @@ fn read_named_text(body: &[u8], tags: &mut Tags) {
         0 | 3 => {
             let Some(end) = rest.iter().position(|byte| *byte == 0) else { return };
             if let Ok(name) = std::str::from_utf8(&rest[..end]) {
-                let text: String =
-                    if *encoding == 0 { rest[end + 1..].iter().map(|byte| char::from(*byte)).collect() } else { String::new() };
-                let text = if *encoding == 0 { text.as_bytes() } else { &rest[end + 1..] };
-                tags.add(name, text);
+                let text = &rest[end + 1..];
+                if *encoding == 0 {
+                    tags.add(name, text.iter().map(|byte| char::from(*byte)).collect::<String>().as_bytes());
+                } else {
+                    tags.add(name, text);
+                }
             }
         }
         1 | 2 => {

@@ -61,6 +61,11 @@ impl Kind {
         }
     }
 
+    /// Whether a value is none of a list, so that others of it may be meant.
+    pub(super) fn is_of_a_list(self) -> bool {
+        matches!(self, Self::ValueNotInList | Self::FileNotListed)
+    }
+
     /// Whether ComfyUI refuses the whole graph for it, not only what depends on the node.
     pub fn refuses_all(self) -> bool {
         match self {
@@ -104,10 +109,8 @@ pub struct Finding {
     pub certain: bool,
 }
 
-/// How many near names are told.
-const NEAREST: usize = 3;
 /// A list of choices is written out up to this length.
-const MAX_SHOWN: usize = 300;
+pub(super) const MAX_SHOWN: usize = 300;
 
 impl Finding {
     pub(super) fn of_graph(kind: Kind) -> Self {
@@ -154,19 +157,9 @@ impl Finding {
     }
 
     /// Adds the names that are most like what was meant.
-    pub(super) fn with_nearest(mut self, meant: &str, names: &[&str]) -> Self {
-        let lower = meant.to_lowercase();
-        let mut near: Vec<(usize, &str)> = names.iter().map(|name| (distance(&lower, &name.to_lowercase()), *name)).collect();
-        near.sort_unstable();
-        near.retain(|(far, _)| *far <= lower.chars().count().max(4) / 2);
-        self.nearest = near.into_iter().take(NEAREST).map(|(_, name)| name.to_owned()).collect();
+    pub(super) fn with_nearest(mut self, nearest: Vec<String>) -> Self {
+        self.nearest = nearest;
         self
-    }
-
-    pub(super) fn with_nearest_of(self, choices: &[String]) -> Self {
-        let Some(meant) = self.value.as_ref().and_then(Value::as_str).map(str::to_owned) else { return self };
-        let names: Vec<&str> = choices.iter().map(String::as_str).collect();
-        self.with_nearest(&meant, &names)
     }
 
     /// What is wrong, for people.
@@ -236,10 +229,4 @@ fn shortened(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(MAX_SHOWN).chain("...".chars()).collect()
-}
-
-/// Names of models can be long; beyond this they are as far as they get.
-fn distance(a: &str, b: &str) -> usize {
-    const LONG: usize = 200;
-    if a.len().max(b.len()) > LONG { LONG } else { strsim::levenshtein(a, b) }
 }

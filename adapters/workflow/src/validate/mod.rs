@@ -8,13 +8,16 @@ mod finding;
 mod value;
 mod walk;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 pub use finding::{Finding, Kind};
 
 use crate::classes::{Class, Classes, Group, Input};
 use crate::json::text;
-use value::check_value;
+use crate::nearest::Nearest;
+use value::{check_value, choices_of};
 use walk::{Reach, reach};
 
 /// What validation says.
@@ -50,23 +53,33 @@ impl Verdict {
 pub fn validate(graph: &Map<String, Value>, classes: &Classes) -> Verdict {
     let mut verdict = Verdict::default();
     let ends: Vec<&str> = graph.iter().filter(|(_, node)| is_end(node, classes)).map(|(id, _)| id.as_str()).collect();
-    let reached = reach(graph, &ends);
+    let mut look = Look { graph, classes, reached: reach(graph, &ends), nearest: Nearest::default(), findings: Vec::new() };
     let mut bad = Vec::new();
     for (id, node) in graph {
-        let before = verdict.findings.len();
-        check_node(id, node, graph, classes, reached.get(id.as_str()).copied(), &mut verdict.findings);
-        if verdict.findings[before..].iter().any(|finding| finding.certain) {
+        let before = look.findings.len();
+        look.check_node(id, node);
+        if look.findings[before..].iter().any(|finding| finding.certain) {
             bad.push(id.as_str());
         }
     }
+    verdict.findings = look.findings;
     if ends.is_empty() {
         verdict.findings.push(Finding::of_graph(Kind::NoOutputs));
     }
+    let spoilt = walk::downstream(graph, bad);
     for end in ends {
-        let spoilt = walk::upstream(graph, end).iter().any(|id| bad.contains(id));
-        if spoilt { &mut verdict.bad_outputs } else { &mut verdict.good_outputs }.push(end.to_owned());
+        if spoilt.contains(end) { &mut verdict.bad_outputs } else { &mut verdict.good_outputs }.push(end.to_owned());
     }
     verdict
+}
+
+/// A look at all nodes of a graph.
+struct Look<'a> {
+    graph: &'a Map<String, Value>,
+    classes: &'a Classes,
+    reached: BTreeMap<&'a str, Reach>,
+    nearest: Nearest,
+    findings: Vec<Finding>,
 }
 
 fn class_of(node: &Value) -> Option<&str> {
@@ -77,36 +90,31 @@ fn is_end(node: &Value, classes: &Classes) -> bool {
     class_of(node).and_then(|class| classes.class(class)).is_some_and(|class| class.is_output())
 }
 
-fn check_node(
-    id: &str,
-    node: &Value,
-    graph: &Map<String, Value>,
-    classes: &Classes,
-    reach: Option<Reach>,
-    findings: &mut Vec<Finding>,
-) {
-    let Some(name) = class_of(node) else {
-        findings.push(Finding::of_node(id, None, Kind::NoClass));
-        return;
-    };
-    let Some(class) = classes.class(name) else {
-        let names: Vec<&str> = classes.names().collect();
-        findings.push(Finding::of_node(id, Some(name), Kind::UnknownClass).with_nearest(name, &names));
-        return;
-    };
-    let Some(reach) = reach else {
-        return; // Nothing asks for it, so that ComfyUI never looks at its inputs.
-    };
-    if reach == Reach::Circle {
-        findings.push(Finding::of_node(id, Some(name), Kind::Circle));
-    }
-    let Some(inputs) = node.get("inputs").and_then(Value::as_object) else {
-        findings.push(Finding::of_node(id, Some(name), Kind::NoInputs));
-        return;
-    };
-    let at = Place { id, class: &class, graph, classes };
-    for input in asked_for(&class, inputs) {
-        at.check_input(&input, inputs.get(&*input.name), findings);
+impl Look<'_> {
+    fn check_node(&mut self, id: &str, node: &Value) {
+        let Some(name) = class_of(node) else {
+            self.findings.push(Finding::of_node(id, None, Kind::NoClass));
+            return;
+        };
+        let Some(class) = self.classes.class(name) else {
+            let nearest = self.nearest.of("", name, || self.classes.names().map(str::to_owned).collect());
+            self.findings.push(Finding::of_node(id, Some(name), Kind::UnknownClass).with_nearest(nearest));
+            return;
+        };
+        let Some(reach) = self.reached.get(id) else {
+            return; // Nothing asks for it, so that ComfyUI never looks at its inputs.
+        };
+        if *reach == Reach::Circle {
+            self.findings.push(Finding::of_node(id, Some(name), Kind::Circle));
+        }
+        let Some(inputs) = node.get("inputs").and_then(Value::as_object) else {
+            self.findings.push(Finding::of_node(id, Some(name), Kind::NoInputs));
+            return;
+        };
+        let mut at = Place { id, class: &class, graph: self.graph, classes: self.classes, nearest: &mut self.nearest };
+        for input in asked_for(&class, inputs) {
+            at.check_input(&input, inputs.get(&*input.name), &mut self.findings);
+        }
     }
 }
 
@@ -125,12 +133,16 @@ fn asked_for<'a>(class: &Class<'a>, inputs: &Map<String, Value>) -> Vec<Input<'a
     all
 }
 
+/// Inputs of ComfyUI's own nodes that take more than their list says, without a mark in their description: the node looks for the file.
+const LOOKS_ITSELF: [(&str, &str); 1] = [("LoadLatent", "latent")];
+
 /// Where an input is checked.
 struct Place<'a> {
     id: &'a str,
     class: &'a Class<'a>,
     graph: &'a Map<String, Value>,
     classes: &'a Classes,
+    nearest: &'a mut Nearest,
 }
 
 impl Place<'_> {
@@ -138,19 +150,22 @@ impl Place<'_> {
         Finding::of_node(self.id, Some(self.class.name()), kind).with_input(&input.name)
     }
 
-    fn check_input(&self, input: &Input<'_>, value: Option<&Value>, findings: &mut Vec<Finding>) {
+    fn check_input(&mut self, input: &Input<'_>, value: Option<&Value>, findings: &mut Vec<Finding>) {
         // A group that grows has no value of its own.
         let grows = input.type_name() == "COMFY_AUTOGROW_V3";
         match value {
             None if input.group == Group::Required && !grows => findings.push(self.finding(Kind::RequiredInputMissing, input)),
             Some(Value::Array(link)) => findings.extend(self.check_link(input, link)),
             Some(value) if !grows => {
-                findings.extend(check_value(input, value).map(|fault| {
-                    let certain = self.class.is_core() && !fault.by_node;
-                    let finding = self.finding(fault.kind, input).with_value(value.clone()).with_allowed(fault.allowed);
-                    let finding = finding.with_nearest_of(&fault.choices);
-                    if certain { finding } else { finding.likely() }
-                }));
+                let Some(fault) = check_value(input, value) else { return };
+                let by_node = fault.by_node || LOOKS_ITSELF.contains(&(self.class.name(), &*input.name));
+                let finding = self.finding(fault.kind, input).with_value(value.clone()).with_allowed(fault.allowed);
+                let nearest = value.as_str().filter(|_| finding.kind.is_of_a_list()).map(|meant| {
+                    let list = format!("{} {}", self.class.name(), input.name);
+                    self.nearest.of(&list, meant, || choices_of(input))
+                });
+                let finding = finding.with_nearest(nearest.unwrap_or_default());
+                findings.push(if self.class.is_core() && !by_node { finding } else { finding.likely() });
             }
             None | Some(_) => {}
         }

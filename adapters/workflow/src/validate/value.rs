@@ -3,6 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::Kind;
+use super::finding::MAX_SHOWN;
 use crate::classes::{Input, Kind as Takes};
 use crate::json::printed;
 
@@ -10,14 +11,13 @@ use crate::json::printed;
 pub(super) struct Fault {
     pub(super) kind: Kind,
     pub(super) allowed: Option<String>,
-    pub(super) choices: Vec<String>,
     /// Whether the node looks itself, so that this is only likely.
     pub(super) by_node: bool,
 }
 
 impl Fault {
     fn new(kind: Kind, allowed: impl Into<String>) -> Self {
-        Self { kind, allowed: Some(allowed.into()), choices: Vec::new(), by_node: false }
+        Self { kind, allowed: Some(allowed.into()), by_node: false }
     }
 }
 
@@ -27,7 +27,8 @@ pub(super) fn check_value(input: &Input<'_>, value: &Value) -> Option<Fault> {
     let value = value.get("__value__").unwrap_or(value);
     match input.type_name() {
         "INT" => match as_integer(value) {
-            Some(number) => out_of_range(input, number),
+            Some(Whole::Exact(number)) => whole_out_of_range(input, number),
+            Some(Whole::Near(number)) => out_of_range(input, number),
             None => Some(Fault::new(Kind::InvalidInputType, "a whole number")),
         },
         "FLOAT" => match as_float(value) {
@@ -41,27 +42,61 @@ pub(super) fn check_value(input: &Input<'_>, value: &Value) -> Option<Fault> {
             if chosen.is_some_and(|key| keys.contains(&key)) {
                 return None;
             }
-            let names: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-            Some(Fault { kind: Kind::ValueNotInList, allowed: Some(names.join(", ")), choices: names, by_node: true })
+            let names = listed(keys.iter().map(|key| (*key).to_owned()));
+            Some(Fault { kind: Kind::ValueNotInList, allowed: Some(names), by_node: true })
         }
         // All other types take anything, or check it themselves.
         _ => None,
     }
 }
 
+/// A whole number: those that JSON can hold are compared exactly.
+enum Whole {
+    Exact(i128),
+    Near(f64),
+}
+
+impl Whole {
+    fn parse(digits: &str) -> Option<Self> {
+        digits.parse().map(Self::Exact).ok().or_else(|| digits.parse().ok().map(Self::Near))
+    }
+}
+
 /// What Python's `int` makes of it.
-fn as_integer(value: &Value) -> Option<f64> {
+fn as_integer(value: &Value) -> Option<Whole> {
     match value {
-        Value::Number(number) => float_of(number).map(f64::trunc),
-        Value::Bool(held) => Some(f64::from(u8::from(*held))),
+        Value::Number(number) => match whole_of(number) {
+            Some(whole) => Some(Whole::Exact(whole)),
+            None => float_of(number).map(|number| Whole::Near(number.trunc())),
+        },
+        Value::Bool(held) => Some(Whole::Exact(i128::from(*held))),
         Value::String(text) => {
             let digits = without_separators(text.trim())?;
             let bare = digits.strip_prefix(['+', '-']).unwrap_or(&digits);
             let whole = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
-            if whole { digits.parse().ok() } else { None }
+            if whole { Whole::parse(&digits) } else { None }
         }
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// A number that is written without a fraction.
+fn whole_of(number: &Number) -> Option<i128> {
+    number.to_string().parse().ok()
+}
+
+fn whole_out_of_range(input: &Input<'_>, number: i128) -> Option<Fault> {
+    let limit = |name: &str| input.option(name).and_then(Value::as_number);
+    let exact = |name: &str| limit(name).is_none_or(|limit| whole_of(limit).is_some());
+    if !exact("min") || !exact("max") {
+        #[expect(clippy::cast_precision_loss, reason = "a limit with a fraction is a float too")]
+        return out_of_range(input, number as f64);
+    }
+    if limit("min").and_then(whole_of).is_some_and(|least| number < least) {
+        return Some(Fault::new(Kind::ValueSmallerThanMin, range_of(input)));
+    }
+    let over = limit("max").and_then(whole_of).is_some_and(|most| number > most);
+    over.then(|| Fault::new(Kind::ValueBiggerThanMax, range_of(input)))
 }
 
 /// What Python's `float` makes of it.
@@ -91,22 +126,24 @@ fn without_separators(text: &str) -> Option<String> {
     (0..bytes.len()).all(fine).then(|| text.replace('_', ""))
 }
 
-fn out_of_range(input: &Input<'_>, number: f64) -> Option<Fault> {
+/// What a number may be, in words.
+fn range_of(input: &Input<'_>) -> String {
     let limit = |name: &str| input.option(name).and_then(Value::as_number);
-    let (least, most) = (limit("min"), limit("max"));
-    let range = || match (least, most) {
+    match (limit("min"), limit("max")) {
         (Some(least), Some(most)) => format!("it may be from {least} to {most}"),
         (Some(least), None) => format!("it may be {least} or more"),
         (None, Some(most)) => format!("it may be {most} or less"),
         (None, None) => String::new(),
-    };
-    if least.and_then(float_of).is_some_and(|least| number < least) {
-        return Some(Fault::new(Kind::ValueSmallerThanMin, range()));
     }
-    if most.and_then(float_of).is_some_and(|most| number > most) {
-        return Some(Fault::new(Kind::ValueBiggerThanMax, range()));
+}
+
+fn out_of_range(input: &Input<'_>, number: f64) -> Option<Fault> {
+    let limit = |name: &str| input.option(name).and_then(Value::as_number).and_then(float_of);
+    if limit("min").is_some_and(|least| number < least) {
+        return Some(Fault::new(Kind::ValueSmallerThanMin, range_of(input)));
     }
-    None
+    let over = limit("max").is_some_and(|most| number > most);
+    over.then(|| Fault::new(Kind::ValueBiggerThanMax, range_of(input)))
 }
 
 fn not_a_choice(input: &Input<'_>, value: &Value) -> Option<Fault> {
@@ -117,14 +154,35 @@ fn not_a_choice(input: &Input<'_>, value: &Value) -> Option<Fault> {
     }
     let marks = ["image_upload", "animated_image_upload", "video_upload", "audio_upload", "file_upload"];
     let is_file = marks.iter().any(|mark| input.is(mark));
-    let names: Vec<String> = choices.iter().map(printed).collect();
     Some(Fault {
         kind: if is_file { Kind::FileNotListed } else { Kind::ValueNotInList },
-        allowed: Some(names.join(", ")),
-        choices: names,
+        allowed: Some(listed(choices.iter().map(printed))),
         // Only newer servers check choices of this way of writing; files are looked for.
         by_node: is_file || !matches!(input.kind, Takes::Choices(_)) || input.is("multiselect") || input.is("multi_select"),
     })
+}
+
+/// The choices that a value could be, as names.
+pub(super) fn choices_of(input: &Input<'_>) -> Vec<String> {
+    match input.type_name() {
+        "COMFY_DYNAMICCOMBO_V3" => input.choice_keys().into_iter().map(str::to_owned).collect(),
+        _ => input.choices().iter().map(printed).collect(), // All others have none or a list.
+    }
+}
+
+/// As many names as are shown, and one more so that it is seen that there are more.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for name in names {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&name);
+        if text.len() > 4 * MAX_SHOWN {
+            break;
+        }
+    }
+    text
 }
 
 /// Python's `==`: 1, 1.0 and True are equal.

@@ -23,12 +23,19 @@ fn sources<'a>(graph: &'a Map<String, Value>, id: &str) -> Vec<&'a str> {
     links.collect()
 }
 
-/// A node and all that it needs.
-pub(super) fn upstream<'a>(graph: &'a Map<String, Value>, end: &'a str) -> BTreeSet<&'a str> {
-    let mut found = BTreeSet::from([end]);
-    let mut waiting = vec![end];
+/// These nodes, and all that need one of them.
+pub(super) fn downstream<'a>(graph: &'a Map<String, Value>, nodes: Vec<&'a str>) -> BTreeSet<&'a str> {
+    let mut takers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for id in graph.keys() {
+        for from in sources(graph, id) {
+            takers.entry(from).or_default().push(id);
+        }
+    }
+    let mut found: BTreeSet<&str> = nodes.iter().copied().collect();
+    let mut waiting = nodes;
     while let Some(id) = waiting.pop() {
-        waiting.extend(sources(graph, id).into_iter().filter(|from| found.insert(from)));
+        let takers = takers.get(id).map_or(&[][..], Vec::as_slice);
+        waiting.extend(takers.iter().filter(|taker| found.insert(taker)));
     }
     found
 }
