@@ -25,6 +25,10 @@ need() { # need COMMAND PACKAGE: install a missing command by apt
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
 
+need_venv() { # Debian has python3 without it
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need no-venv python3-venv
+}
+
 fmt() { say fmt; cargo fmt --all --check; }
 clippy() { say clippy; cargo clippy --workspace --all-targets --locked -- -D warnings; }
 doc() {
@@ -70,6 +74,7 @@ ui() {
 
 real() {
   need python3 python3
+  need_venv
   need cc gcc
   local dir=${COMFYUI_DIR:-$PWD/target/real} port=${COMFYUI_PORT:-28188}
   cargo build --locked --release
@@ -83,6 +88,7 @@ real() {
 contract() {
   say contract
   need python3 python3
+  need_venv
   need cc gcc
   local venv=$PWD/target/contract
   if ! "$venv/bin/python" -c 'import schemathesis' 2>/dev/null; then
@@ -96,8 +102,10 @@ contract() {
 
 oracle() {
   need python3 python3
+  need_venv
   need cc gcc
   need node nodejs
+  need npm npm
   need chromium chromium
   local dir=${COMFYUI_DIR:-$PWD/target/real} port=${COMFYUI_PORT:-28188}
   cargo build --locked -q -p comfyd-workflow --example convert
