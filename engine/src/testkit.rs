@@ -37,6 +37,7 @@ pub fn small_prompt() -> PromptSpec {
         outputs: Some(vec!["9".into()]),
         uploads: vec![],
         canvas: None,
+        notes: vec![],
     }
 }
 

@@ -211,7 +211,8 @@ impl App {
         there: Vec<Created>,
         body: Option<Sha256>,
     ) -> Result<CreatedBatch, Problem> {
-        let wish = ExecuteBatch { base: self.converted(wish.base).await?, ..wish };
+        let wish = ExecuteBatch { base: self.opened(wish.base).await?, ..wish };
+        let mut checked: Option<Sha256> = None;
         let mut uploads: Option<Vec<Upload>> = None;
         let mut new = Vec::new();
         let mut inline = 0;
@@ -220,8 +221,14 @@ impl App {
                 // The files are the same for all, and are kept already.
                 one.images = Images::InOrder(vec![]);
             }
+            // Each for itself, as the page draws anew each time what prompts leave to chance.
+            let one = self.converted(one).await?;
             let mut prepared = self.intake.prepare(one, body.clone(), &self.core).await?;
-            self.check_known(&prepared, wish.base.validation).await?;
+            let Workload::Prompt(prompt) = &prepared.spec.workload;
+            if checked.as_ref() != Some(&prompt.graph) {
+                checked = Some(prompt.graph.clone());
+                self.check_known(&prepared, wish.base.validation).await?;
+            }
             let Workload::Prompt(prompt) = &mut prepared.spec.workload;
             prompt.uploads.clone_from(uploads.get_or_insert_with(|| prompt.uploads.clone()));
             inline += prepared.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();

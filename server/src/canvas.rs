@@ -8,7 +8,7 @@ use comfyd_workflow::{Arrangement, Place, arrange, locate};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::conversion::nodes_of;
+use crate::conversion::graph_of;
 use crate::problem::Problem;
 
 /// A canvas with the nodes of a graph on it.
@@ -35,11 +35,11 @@ impl App {
 }
 
 fn drawn(text: String, graph: &str) -> Result<Drawn, Problem> {
-    let graph = nodes_of(graph)?;
+    let graph = graph_of(graph)?;
     let canvas: Value = from_json(text.trim_start_matches('\u{feff}'))
         .map_err(|error| Problem::internal(format!("a canvas was read and cannot be read again: {error}")))?;
     // A canvas beside a graph need not be one that could be converted; then nothing of the graph is on it.
-    let places = locate(&canvas, &graph).unwrap_or_default();
+    let places = locate(&canvas, graph.fields()).unwrap_or_default();
     let plane = arrange(&places);
     Ok(Drawn { text, places, plane })
 }

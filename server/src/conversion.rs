@@ -3,13 +3,14 @@
 //! Invariants: what is in API format already keeps its bytes; a run is refused here only for what ComfyUI itself would refuse it, by classes
 //! that were asked for just now. Absent: the rules, see `comfyd_workflow`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use comfyd_adapters::comfy::lenient::{from_json, to_wire};
 use comfyd_adapters::workflow::Graph;
-use comfyd_engine::Timestamp;
+use comfyd_engine::{Note, Timestamp};
 use comfyd_workflow::validate::validate;
-use comfyd_workflow::{Classes, Converted, Finding, Moment, Options, Verdict, canvas, convert};
+use comfyd_workflow::{Converted, Finding, Moment, Options, Verdict, Warning, canvas, convert};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
@@ -18,32 +19,49 @@ use crate::instances::Classes as Known;
 use crate::intake::Prepared;
 use crate::problem::Problem;
 
+/// How much is told of what was put right.
+const MAX_NOTES: usize = 100;
+
 /// What a workflow became.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversion {
     /// The graph in API format.
-    pub(crate) text: String,
+    pub(crate) graph: Arc<Graph>,
     /// Where it was on the canvas, and what was put right; none if it was in API format.
     pub(crate) converted: Option<Converted>,
+}
+
+/// A workflow that was read.
+enum Read {
+    Canvas(Value),
+    Graph(Arc<Graph>),
 }
 
 impl App {
     /// A workflow of either kind in API format. Only a canvas needs the instance.
     pub(crate) async fn convert(&self, text: String, target: Option<&Target>) -> Result<Conversion, Problem> {
-        let Some(canvas) = canvas_of(&text) else { return Ok(Conversion { text, converted: None }) };
+        let read = move || match canvas_of(&text) {
+            Some(canvas) => Ok(Read::Canvas(canvas)),
+            None => graph_of(&text).map(Read::Graph),
+        };
+        let canvas = match self.intake.offload.run(read).await? {
+            Read::Graph(graph) => return Ok(Conversion { graph, converted: None }),
+            Read::Canvas(canvas) => canvas,
+        };
         let classes = self.classes_of(target).await?;
         let options = Options { now: moment(self.now()), seed: self.rng.below(u64::MAX) };
-        let done = self.intake.offload.run(move || convert(&canvas, &classes.descriptions(), &options)).await;
-        let converted = done.map_err(|problems| not_converted(&problems))?;
-        Ok(Conversion { text: printed(&converted.graph)?, converted: Some(converted) })
+        let make = move || {
+            let converted = convert(&canvas, &classes.descriptions(), &options).map_err(|problems| not_converted(&problems))?;
+            Ok::<_, Problem>(Conversion { graph: graph_of(&printed(&converted.graph)?)?, converted: Some(converted) })
+        };
+        self.intake.offload.run(make).await
     }
 
     /// What the instance would say of a workflow.
     pub(crate) async fn judge(&self, text: String, target: Option<&Target>) -> Result<(Conversion, Verdict), Problem> {
         let conversion = self.convert(text, target).await?;
-        let graph = nodes_of(&conversion.text)?;
         let classes = self.classes_of(target).await?;
-        let verdict = self.intake.offload.run(move || validate(&graph, &classes.descriptions())).await;
+        let verdict = self.verdict_by(&conversion.graph, classes).await;
         Ok((conversion, verdict))
     }
 
@@ -52,21 +70,30 @@ impl App {
         self.instances.classes(instance.as_str(), None, false).await
     }
 
+    /// The same wish with the text of its file, so that it is read once; templates stay, as they are graphs.
+    pub(crate) async fn opened(&self, request: Execute) -> Result<Execute, Problem> {
+        let Source::File(_) = &request.source else { return Ok(request) };
+        let given = self.intake.text(&request.source).await?;
+        let source = Source::Inline { text: given.text, file: given.file };
+        Ok(Execute { source, canvas: request.canvas.or(given.canvas), ..request })
+    }
+
     /// The same wish with its canvas converted, and with the canvas that is to be kept.
     pub(crate) async fn converted(&self, request: Execute) -> Result<Execute, Problem> {
         self.check_canvas(request.canvas.as_ref()).await?;
-        let given = match &request.source {
-            Source::Inline { text, .. } if !looks_like_canvas(text) => return Ok(request),
-            Source::Template(_) => return Ok(request),
-            Source::Inline { .. } | Source::File(_) => self.intake.text(&request.source).await?,
-        };
-        let conversion = self.convert(given.text.clone(), request.target.as_ref()).await?;
-        for warning in conversion.converted.iter().flat_map(|converted| &converted.warnings) {
+        let request = self.opened(request).await?;
+        let Source::Inline { text, file } = &request.source else { return Ok(request) };
+        if !looks_like_canvas(text) {
+            return Ok(request);
+        }
+        let Conversion { graph, converted } = self.convert(text.clone(), request.target.as_ref()).await?;
+        let Some(converted) = converted else { return Ok(request) };
+        for warning in &converted.warnings {
             tracing::info!(code = warning.code, "{warning}");
         }
-        let own = conversion.converted.is_some().then_some(given.text);
-        let source = Source::Inline { text: conversion.text, file: given.file };
-        Ok(Execute { source, canvas: request.canvas.or(own).or(given.canvas), ..request })
+        let source = Source::Inline { text: graph.text().to_owned(), file: file.clone() };
+        let canvas = request.canvas.or_else(|| Some(text.clone()));
+        Ok(Execute { source, canvas, notes: notes_of(&converted), ..request })
     }
 
     /// A canvas that is given beside the graph must be one.
@@ -87,28 +114,42 @@ impl App {
         }
         let name = prepared.spec.instance.as_str();
         let Some(known) = self.instances.kept_classes(name) else { return Ok(()) };
-        if self.verdict_by(&prepared.graph, known).await?.is_runnable() {
+        if self.verdict_by(&prepared.graph, known).await.is_runnable() {
             return Ok(());
         }
         // Lists of models change while an instance runs, so that the refusal rests on what it says now.
         let Ok(fresh) = self.instances.classes(name, None, true).await else { return Ok(()) };
-        let verdict = self.verdict_by(&prepared.graph, fresh).await?;
+        let verdict = self.verdict_by(&prepared.graph, fresh).await;
         if verdict.is_runnable() { Ok(()) } else { Err(not_valid(&verdict)) }
     }
 
-    async fn verdict_by(&self, graph: &Graph, known: Known) -> Result<Verdict, Problem> {
-        let graph = nodes_of(graph.text())?;
-        let check = move || {
-            let classes: Arc<Classes> = known.descriptions();
-            validate(&graph, &classes)
-        };
-        Ok(self.intake.offload.run(check).await)
+    async fn verdict_by(&self, graph: &Arc<Graph>, known: Known) -> Verdict {
+        let graph = Arc::clone(graph);
+        self.intake.offload.run(move || validate(graph.fields(), &known.descriptions())).await
     }
+}
+
+/// What the user of a run should know of its conversion, by the ids of the graph.
+fn notes_of(converted: &Converted) -> Vec<Note> {
+    let ids: BTreeMap<&str, &str> =
+        converted.places.iter().filter_map(|place| Some((place.path.as_str(), place.node.as_deref()?))).collect();
+    let note = |warning: &Warning| {
+        let node = warning.node.as_deref().and_then(|path| ids.get(path));
+        // One that does not run is named in the message.
+        let message = if node.is_some() { warning.message.clone() } else { warning.to_string() };
+        Note { code: warning.code.to_owned(), message: message.chars().take(1000).collect(), node: node.map(|id| (*id).into()) }
+    };
+    let mut notes: Vec<Note> = converted.warnings.iter().take(MAX_NOTES).map(note).collect();
+    if let Some(more) = converted.warnings.len().checked_sub(MAX_NOTES).filter(|more| *more > 0) {
+        let message = format!("{more} more things were put right; `comfyd convert` names all of them");
+        notes.push(Note { code: "more_put_right".to_owned(), message, node: None });
+    }
+    notes
 }
 
 /// Whether it is worth reading a text as a canvas: most workflows are not, and may be large.
 fn looks_like_canvas(text: &str) -> bool {
-    text.contains("\"nodes\"") && (text.contains("\"links\"") || text.contains("\"last_node_id\""))
+    text.contains("\"nodes\"") && ["\"links\"", "\"last_node_id\"", "\"definitions\""].iter().any(|part| text.contains(part))
 }
 
 /// The canvas that a text holds, if it is one with nodes.
@@ -121,13 +162,9 @@ pub(crate) fn canvas_of(text: &str) -> Option<Value> {
     (canvas::is_canvas(&value) && has_nodes).then_some(value)
 }
 
-pub(crate) fn nodes_of(text: &str) -> Result<Map<String, Value>, Problem> {
-    // The same checks as for a run, so that what is no workflow is told in the same words.
-    let graph = Graph::parse(text).map_err(|error| Problem::invalid(error.code(), error.to_string(), error.hint()))?;
-    match from_json(graph.text()) {
-        Ok(Value::Object(nodes)) => Ok(nodes),
-        Ok(_) | Err(_) => Err(Problem::internal("a workflow was read and cannot be read again")),
-    }
+/// What is no workflow is told in the same words as for a run.
+pub(crate) fn graph_of(text: &str) -> Result<Arc<Graph>, Problem> {
+    Graph::parse(text).map(Arc::new).map_err(|error| Problem::invalid(error.code(), error.to_string(), error.hint()))
 }
 
 fn printed(graph: &Map<String, Value>) -> Result<String, Problem> {
@@ -181,11 +218,15 @@ fn and_more(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use comfyd_workflow::Classes;
+
     use super::*;
 
     #[test]
     fn only_a_canvas_with_nodes_is_converted() {
-        assert!(canvas_of(r#"{"nodes": [{"id": 1, "type": "A"}], "links": []}"#).is_some());
+        for rest in [r#""links": []"#, r#""last_node_id": 1"#, r#""definitions": {}"#] {
+            assert!(canvas_of(&format!(r#"{{"nodes": [{{"id": 1, "type": "A"}}], {rest}}}"#)).is_some(), "{rest}");
+        }
         for text in [
             r#"{"nodes": [], "links": []}"#,
             r#"{"1": {"class_type": "\"nodes\" \"links\"", "inputs": {}}}"#,
@@ -197,8 +238,10 @@ mod tests {
 
     #[test]
     fn all_reasons_are_told() {
-        let verdict =
-            validate(&nodes_of(r#"{"1": {"class_type": "A"}, "2": {"class_type": "B"}}"#).expect("nodes"), &Classes::default());
+        let verdict = validate(
+            graph_of(r#"{"1": {"class_type": "A"}, "2": {"class_type": "B"}}"#).expect("nodes").fields(),
+            &Classes::default(),
+        );
         let problem = not_valid(&verdict);
         assert_eq!((problem.status, problem.code.as_str()), (422, "workflow_not_valid"));
         assert_eq!(problem.details.expect("all of them").lines().count(), 3, "two classes, and nothing gives an output");

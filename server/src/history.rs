@@ -55,7 +55,7 @@ impl History {
             // Shown up to the damage, and never as if that were all.
             let message =
                 format!("The log of this run is damaged at byte {}: {}. What came after is not shown.", damaged.at, damaged.why);
-            view.warnings.push(WarningView { code: "log_damaged", message, node_id: None });
+            view.warnings.push(WarningView { code: "log_damaged".into(), message, node_id: None });
         }
         Ok(view)
     }

@@ -182,8 +182,14 @@ impl Folding {
             .as_array()
             .map(|list| list.iter().filter_map(Value::as_str).map(comfyd_engine::NodeId::from).collect());
         let outputs = Some(targets.unwrap_or_else(|| graph.sinks()));
-        let prompt =
-            PromptSpec { graph: testkit::sha256_of_zeros(), nodes: graph.planned(), outputs, uploads: vec![], canvas: None };
+        let prompt = PromptSpec {
+            graph: testkit::sha256_of_zeros(),
+            nodes: graph.planned(),
+            outputs,
+            uploads: vec![],
+            canvas: None,
+            notes: vec![],
+        };
         let spec = Box::new(RunSpec::new("recorded", self.instance.clone(), Workload::Prompt(prompt)));
         self.runs.push(run);
         self.posts.insert(id, run);

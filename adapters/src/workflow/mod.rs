@@ -101,6 +101,11 @@ impl Graph {
         &self.text
     }
 
+    /// Its nodes as they were read; what strict JSON refuses is marked, see [`crate::comfy::lenient`].
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.nodes
+    }
+
     /// The classes that it uses.
     pub fn classes(&self) -> BTreeSet<String> {
         self.nodes.values().map(class_of).map(str::to_owned).collect()

@@ -276,7 +276,7 @@ impl World {
         let run = comfyd_engine::testkit::run_id(self.runs);
         let graph = Graph::parse(workflow).unwrap();
         let hash = self.store.keep(workflow.as_bytes().to_vec());
-        let spec = PromptSpec { graph: hash, nodes: graph.planned(), outputs: None, uploads, canvas: None };
+        let spec = PromptSpec { graph: hash, nodes: graph.planned(), outputs: None, uploads, canvas: None, notes: vec![] };
         let spec = Box::new(RunSpec::new("test", instance(), Workload::Prompt(spec)));
         self.say(Input::Request(run, Request::Create { spec, blobs: vec![] }));
         run

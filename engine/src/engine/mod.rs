@@ -88,7 +88,7 @@ impl Fact {
 /// let run: RunId = "0193a1b2-0000-7000-8000-000000abc123".parse()?;
 /// let node = PlannedNode { id: "9".into(), class: "SaveImage".into(), title: None, after: vec![], expected_ms: None };
 /// let graph = testkit::sha256_of_zeros();
-/// let prompt = PromptSpec { graph, nodes: vec![node], outputs: Some(vec!["9".into()]), uploads: vec![], canvas: None };
+/// let prompt = PromptSpec { graph, nodes: vec![node], outputs: Some(vec!["9".into()]), uploads: vec![], canvas: None, notes: vec![] };
 /// let spec = Box::new(RunSpec::new("first", gpu.clone(), Workload::Prompt(prompt)));
 /// let step = engine.handle(now, Input::Request(run, Request::Create { spec, blobs: vec![] }))?;
 /// assert!(matches!(step.commands[0].command, Command::Dispatch { .. }));           // posted once the step is on disk

@@ -94,6 +94,21 @@ pub struct PromptSpec {
     /// The hash of the canvas that the graph was made from, as its user gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canvas: Option<Sha256>,
+    /// What was put right when the graph was made from it: warnings of the run from its beginning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+/// Something that its user should know about a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// A stable name.
+    pub code: String,
+    /// What was found and done.
+    pub message: String,
+    /// The node concerned.
+    #[serde(default)]
+    pub node: Option<NodeId>,
 }
 
 /// A node of the graph as submitted.

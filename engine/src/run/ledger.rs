@@ -1,6 +1,10 @@
 //! What a run knows, beside the phase that it is in.
 
-use crate::event::{AttentionKind, BlobStored, Limit, OutputsFound, PromptSpec, RunError, RunSpec, SubmitIntended, Workload};
+use std::borrow::Cow;
+
+use crate::event::{
+    AttentionKind, BlobStored, Limit, Note, OutputsFound, PromptSpec, RunError, RunSpec, SubmitIntended, Workload,
+};
 use crate::id::{NodeId, PromptId, RunId, Seq, Sha256};
 use crate::time::Timestamp;
 
@@ -82,11 +86,17 @@ pub struct Attention {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
     /// A stable name.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What happened.
     pub message: String,
     /// The node concerned.
     pub node: Option<NodeId>,
+}
+
+impl Warning {
+    fn of(note: &Note) -> Self {
+        Self { code: note.code.clone().into(), message: note.message.clone(), node: note.node.clone() }
+    }
 }
 
 /// The name of the warning that the instance dropped outputs.
@@ -112,7 +122,7 @@ impl Ledger {
             ended: None,
             stop: None,
             attention: None,
-            warnings: Vec::new(),
+            warnings: prompt.notes.iter().map(Warning::of).collect(),
             error: None,
             gap: false,
             missing: Missing::default(),
@@ -138,7 +148,7 @@ impl Ledger {
     }
 
     pub(crate) fn warn(&mut self, code: &'static str, message: String, node: Option<NodeId>) {
-        let warning = Warning { code, message, node };
+        let warning = Warning { code: code.into(), message, node };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }

@@ -1,5 +1,6 @@
 //! The smaller parts of a view.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -170,7 +171,8 @@ impl AttentionView {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WarningView {
     /// A stable name.
-    pub code: &'static str,
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub code: Cow<'static, str>,
     /// What happened.
     pub message: String,
     /// The node concerned.
@@ -179,7 +181,7 @@ pub struct WarningView {
 
 impl WarningView {
     pub(super) fn of(warning: &Warning) -> Self {
-        Self { code: warning.code, message: warning.message.clone(), node_id: warning.node.clone() }
+        Self { code: warning.code.clone(), message: warning.message.clone(), node_id: warning.node.clone() }
     }
 }
 

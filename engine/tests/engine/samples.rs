@@ -19,6 +19,7 @@ fn full_spec() -> RunSpec {
         outputs: Some(vec!["3".into()]),
         uploads: vec![upload],
         canvas: None,
+        notes: vec![],
     });
     RunSpec {
         priority: -2,

@@ -146,7 +146,6 @@ fn warnings(converted: Option<&Converted>) -> Vec<WarningRow> {
         (status = 200, description = "The graph.", body = ConvertedBody),
         (status = 404, description = "There is no such instance.", body = Problem),
         (status = 422, description = "It cannot be converted; `details` has each reason as a line.", body = Problem),
-        (status = 501, description = "This version cannot do that.", body = Problem),
         (status = 502, description = "The instance does not answer, or not as a ComfyUI.", body = Problem),
         (status = 504, description = "It does not answer in time.", body = Problem),
     ))]
@@ -155,17 +154,11 @@ pub(super) async fn convert(State(ctx): State<Ctx>, request: Request) -> Answer 
     let done = ctx.app.convert(text, target.as_ref()).await?;
     let places = done.converted.iter().flat_map(|converted| &converted.places).map(PlaceRow::from).collect();
     ok(&ConvertedBody {
-        workflow: strict(graph_text(&done.text)?.as_str())?,
+        workflow: strict(done.graph.text())?,
         converted: done.converted.is_some(),
         places,
         warnings: warnings(done.converted.as_ref()),
     })
-}
-
-/// What is no workflow is refused here as for a run.
-fn graph_text(text: &str) -> Result<String, Problem> {
-    let graph = comfyd_adapters::workflow::Graph::parse(text);
-    graph.map(|graph| graph.text().to_owned()).map_err(|error| Problem::invalid(error.code(), error.to_string(), error.hint()))
 }
 
 /// Checks a workflow against the classes of an instance, without queueing it.
@@ -174,7 +167,6 @@ fn graph_text(text: &str) -> Result<String, Problem> {
         (status = 200, description = "All that is wrong with it.", body = VerdictBody),
         (status = 404, description = "There is no such instance.", body = Problem),
         (status = 422, description = "It is a canvas that cannot be converted.", body = Problem),
-        (status = 501, description = "This version cannot do that.", body = Problem),
         (status = 502, description = "The instance does not answer, or not as a ComfyUI.", body = Problem),
         (status = 504, description = "It does not answer in time.", body = Problem),
     ))]

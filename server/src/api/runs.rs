@@ -33,7 +33,6 @@ const STATUSES: [Status; 5] = [Status::Queued, Status::Executing, Status::Comple
         (status = 404, description = "There is no such instance.", body = Problem),
         (status = 410, description = "The run that was made with this `Idempotency-Key` has been removed.", body = Problem),
         (status = 422, description = "The `Idempotency-Key` was used for another request.", body = Problem),
-        (status = 501, description = "This version cannot do that.", body = Problem),
     ))]
 pub(super) async fn create(State(ctx): State<Ctx>, request: Request) -> Answer {
     let created = plan::start(&ctx, request).await?;

@@ -29,7 +29,7 @@ fn pictures() -> Schema {
     OneOfBuilder::new().item(list).item(by_node).item(of_type(Type::Null)).build().into()
 }
 
-/// A wish to run a workflow. Exactly one of `workflow`, `workflow_file` and `template` is given, and at most one of `instance` and `url`.
+/// A wish to run a workflow. Exactly one of `workflow`, `workflow_file` and `template` is given, and at most one of `instance`, `url` and `ssh_connection`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]
 pub(super) struct ExecuteBody {
@@ -68,7 +68,7 @@ pub(super) struct ExecuteBody {
     pub(super) validate: Option<bool>,
 }
 
-/// A workflow to convert or to check, and the instance whose classes count: at most one of `instance` and `url`.
+/// A workflow to convert or to check, and the instance whose classes count: at most one of `instance`, `url` and `ssh_connection`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a body that is read field by field")]
 pub(super) struct ConvertBody {
@@ -79,8 +79,10 @@ pub(super) struct ConvertBody {
     pub(super) instance: Option<InstanceId>,
     /// The address of a ComfyUI: loopback or an allowed host.
     pub(super) url: Option<String>,
-    /// An `ssh` command line.
+    /// How the machine of a ComfyUI is reached over SSH: `ssh -p 40738 root@198.51.100.7`.
     pub(super) ssh_connection: Option<String>,
+    /// ComfyUI's port on that machine.
+    pub(super) comfyui_port: Option<u16>,
 }
 
 /// The same as a form, with files. `input_images[NODE]` is a file for a certain node.

@@ -202,8 +202,8 @@ pub(crate) struct Run {
     /// Run this template instead of a file; `comfyd templates` lists them
     #[arg(long, value_name = "NAME", conflicts_with = "workflow")]
     pub(crate) template: Option<String>,
-    /// The ComfyUI to run it on, such as http://127.0.0.1:8188
-    #[arg(long, value_name = "URL", conflicts_with = "instance", env = "COMFYD_URL")]
+    /// The ComfyUI to run it on, such as http://127.0.0.1:8188 [env: COMFYD_URL=]
+    #[arg(long, value_name = "URL", conflicts_with = "instance")]
     pub(crate) url: Option<String>,
     /// An instance that comfyd knows
     #[arg(long, value_name = "NAME")]

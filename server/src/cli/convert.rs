@@ -19,7 +19,7 @@ use super::client::Body;
 use super::error::{CliError, Exit};
 use super::handle::Door;
 use super::out::Out;
-use super::submit::read_workflow;
+use super::submit::{read_workflow, url_or_environment};
 use super::text::clean;
 use crate::conversion::{moment, not_converted};
 
@@ -32,8 +32,8 @@ pub(crate) struct Convert {
     /// The instance whose classes of nodes count
     #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "object_info"])]
     instance: Option<String>,
-    /// The ComfyUI whose classes count, such as http://127.0.0.1:8188
-    #[arg(long, value_name = "URL", conflicts_with = "object_info", env = "COMFYD_URL")]
+    /// The ComfyUI whose classes count, such as http://127.0.0.1:8188 [env: COMFYD_URL=]
+    #[arg(long, value_name = "URL", conflicts_with = "object_info")]
     url: Option<String>,
     /// A file with the answer of GET /object_info: then no server is asked
     #[arg(long, value_name = "FILE")]
@@ -89,7 +89,8 @@ fn offline(value: &Value, info: &Path, out: Out) -> Result<(), CliError> {
 
 async fn by_server(args: &Convert, text: &str, out: Out) -> Result<(), CliError> {
     let mut rest = Map::new();
-    for (name, value) in [("instance", &args.instance), ("url", &args.url)] {
+    let url = url_or_environment(args.url.as_ref(), args.instance.is_some());
+    for (name, value) in [("instance", &args.instance), ("url", &url)] {
         if let Some(value) = value {
             rest.insert(name.to_owned(), json!(value));
         }

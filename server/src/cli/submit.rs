@@ -123,7 +123,7 @@ impl Wish {
             images: args.images.iter().map(|image| picture(image)).collect::<Result<_, _>>()?,
             output_dir,
             instance: args.instance.clone(),
-            url: args.url.clone(),
+            url: url_or_environment(args.url.as_ref(), args.instance.is_some() || args.ssh.is_some()),
             ssh: args.ssh.clone().map(|ssh| (ssh, args.comfyui_port)),
             name: args.name.clone().or(named),
             validate: !args.no_validate,
@@ -270,6 +270,12 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
         Reading::Io(error) => CliError::unreadable(path, &error),
         Reading::TooLarge(error) => error,
     })
+}
+
+/// The address that was given, or that of the environment where nothing else was.
+pub(crate) fn url_or_environment(given: Option<&String>, otherwise: bool) -> Option<String> {
+    let set = || std::env::var("COMFYD_URL").ok().filter(|url| !otherwise && !url.is_empty());
+    given.cloned().or_else(set)
 }
 
 /// A workflow, also out of a picture, film or sound; `-` is standard input.

@@ -81,7 +81,7 @@ pub(crate) struct Prepared {
     pub(crate) spec: RunSpec,
     pub(crate) blobs: Vec<(Sha256, Vec<u8>)>,
     /// The graph as it will be sent, but for the names of files.
-    pub(crate) graph: Graph,
+    pub(crate) graph: Arc<Graph>,
 }
 
 /// A `UUIDv7` of this time.
@@ -116,7 +116,7 @@ impl Intake {
         // Without files to upload, a run whose output nodes are known goes straight to the instance.
         let nodes = self.weighed(graph.planned());
         let outputs = if uploads.is_empty() { self.known.outputs_of(&instance, &nodes) } else { None };
-        let prompt = PromptSpec { graph: hash, nodes, outputs, uploads, canvas };
+        let prompt = PromptSpec { graph: hash, nodes, outputs, uploads, canvas, notes: request.notes };
         let spec = RunSpec {
             priority: request.priority,
             retry_of: request.retry_of,
@@ -126,7 +126,7 @@ impl Intake {
             idempotency: request.idempotency_key.zip(body).map(|(key, body)| Idempotency { key, body }),
             ..RunSpec::new(&name.chars().take(200).collect::<String>(), instance, Workload::Prompt(prompt))
         };
-        Ok(Prepared { spec, blobs, graph })
+        Ok(Prepared { spec, blobs, graph: Arc::new(graph) })
     }
 
     pub(crate) fn check_room(&self) -> Result<(), Problem> {
@@ -347,8 +347,21 @@ fn no_instance() -> Problem {
 
 /// The hash of everything in a request that makes it that request and no other.
 pub(crate) fn fingerprint(request: &Execute) -> Sha256 {
-    let Execute { source, target, inputs, images, canvas, validation, name, output_dir, priority, retry_of, idempotency_key: _ } =
-        request;
+    // What is noted is made from the canvas, later.
+    let Execute {
+        source,
+        target,
+        inputs,
+        images,
+        canvas,
+        notes: _,
+        validation,
+        name,
+        output_dir,
+        priority,
+        retry_of,
+        idempotency_key: _,
+    } = request;
     // The texts are only compared with others of this program's making.
     let images = match images {
         Images::InOrder(images) => images.iter().map(image_print).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use comfyd_engine::{InstanceId, RunId};
+use comfyd_engine::{InstanceId, Note, RunId};
 
 use crate::instances::SshWish;
 
@@ -21,6 +21,8 @@ pub struct Execute {
     pub images: Images,
     /// The canvas that the graph was made from, to be kept with it; none for what the workflow itself brings.
     pub canvas: Option<String>,
+    /// What its user should know of how the graph was made.
+    pub notes: Vec<Note>,
     /// Whether it is checked against the classes of its instance.
     pub validation: Validation,
     /// The name shown to people; the file's name without one.
@@ -104,6 +106,7 @@ impl Execute {
             inputs: vec![],
             images: Images::InOrder(vec![]),
             canvas: None,
+            notes: vec![],
             validation: Validation::Before,
             name: None,
             output_dir: None,

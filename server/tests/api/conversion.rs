@@ -257,3 +257,60 @@ async fn a_run_may_be_left_to_the_instance_unchecked() {
     assert_eq!(sent["workflow"]["1"]["inputs"]["width"], 0);
     house.until(&run, |view| view["status"] == "completed" || view["status"] == "failed").await;
 }
+
+#[tokio::test]
+async fn what_was_put_right_stands_with_the_run() {
+    let house = House::new(20.0).await;
+    let mut canvas = with_subgraph();
+    let inner = &mut canvas["definitions"]["subgraphs"][0]["nodes"][0];
+    inner["widgets_values_named"] = json!({"height": 64, "width": 48, "batch_size": 1, "color": 255});
+    let run = created(&house, &body(&house, &canvas)).await;
+    let warnings = house.ended(&run).await["warnings"].clone();
+    assert_eq!(warnings.as_array().map(Vec::len), Some(1), "{warnings}");
+    assert_eq!((&warnings[0]["code"], &warnings[0]["node_id"]), (&json!("other_widgets"), &json!("5:1")));
+    let house = house.restarted().await;
+    assert_eq!(house.get(&format!("/api/v1/runs/{run}")).await.json()["warnings"], warnings, "they are of the run");
+}
+
+#[tokio::test]
+async fn each_run_of_a_batch_draws_for_itself() {
+    let house = House::new(20.0).await;
+    let mut canvas = canvas();
+    let prompt = json!({"id": 5, "type": "CLIPTextEncode", "widgets_values": ["a {cat|dog}"]});
+    canvas["nodes"].as_array_mut().expect("a list").push(prompt);
+    let batch = json!({ "workflow": canvas, "url": house.fake.url(), "repeat": 24, "variations": [{"inputs": {"1.color": 9}}] });
+    let made = house.post("/api/v1/batches", &batch).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    let mut drawn = std::collections::BTreeSet::new();
+    for run in made.json()["runs"].as_array().expect("a list") {
+        let run = run["run_id"].as_str().expect("an id");
+        let graph = house.get(&format!("/api/v1/runs/{run}/workflow")).await.json()["workflow"].clone();
+        assert_eq!(graph["1"]["inputs"]["color"], 9);
+        drawn.insert(graph["5"]["inputs"]["text"].as_str().expect("a text").to_owned());
+    }
+    // The same word 24 times is one chance in eight millions.
+    assert_eq!(drawn, ["a cat".to_owned(), "a dog".to_owned()].into());
+}
+
+#[tokio::test]
+async fn classes_are_asked_for_by_each_way_to_an_instance() {
+    let house = House::new(20.0).await;
+    let with = |more: Value| {
+        let mut wish = json!({ "workflow": canvas() });
+        wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        wish
+    };
+    let refused = |more: Value| {
+        let house = &house;
+        async move {
+            let reply = house.post("/api/v1/workflows/convert", &with(more)).await;
+            (reply.status.as_u16(), reply.json()["code"].as_str().unwrap_or_default().to_owned())
+        }
+    };
+    assert_eq!(house.post("/api/v1/workflows/convert", &with(json!({}))).await.status, StatusCode::OK, "the default");
+    assert_eq!(refused(json!({"instance": "nobody"})).await, (404, "unknown_instance".to_owned()));
+    assert_eq!(refused(json!({"comfyui_port": 8188})).await, (400, "field_alone".to_owned()));
+    let ssh = json!({"ssh_connection": "ssh -p 1 root@127.0.0.1", "comfyui_port": 8188});
+    let (status, code) = refused(ssh).await;
+    assert!((500..=504).contains(&status) && code != "unknown_field", "nobody listens there: {status} {code}");
+}

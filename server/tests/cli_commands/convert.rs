@@ -58,3 +58,31 @@ fn a_canvas_is_converted_and_run_by_its_comfyui() {
     let last = place.ends(&["run", &file, "--url", &url, "--json"]).is(0).json().pop().expect("a last state");
     assert_eq!(last["status"], "completed", "{last:#}");
 }
+
+/// The address of the environment is for those who name nothing else.
+#[test]
+fn an_address_in_the_environment_gives_way() {
+    let (place, comfy) = (Place::new(), Comfy::fast());
+    let (file, info, url) = (canvas(&place), fixture("assets/object_info.json"), comfy.url());
+    let ends = |args: &[&str], url: &str| {
+        let output = place.comfyd(args).env("COMFYD_URL", url).output().expect("the binary starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(ends(&["convert", &file, "--object-info", shown(&info)], "http://127.0.0.1:1").0, Some(0), "offline");
+    assert_eq!(ends(&["convert", &file], &url).0, Some(0), "it is taken");
+    assert_eq!(ends(&["run", &file], &url).0, Some(0), "for runs too");
+    let (code, said) = ends(&["run", &file, "--instance", "nobody"], &url);
+    assert!(code == Some(2) && said.contains("nobody") && !said.contains("cannot be used with"), "{code:?} {said}");
+}
+
+#[test]
+fn a_run_that_would_be_refused_goes_unchecked_only_if_asked() {
+    let (place, comfy) = (Place::new(), Comfy::fast());
+    let url = comfy.url();
+    let text = std::fs::read_to_string(canvas(&place)).expect("a canvas").replace("[64,48,1,255]", "[0,48,1,255]");
+    let file = place.file("small.json", &text);
+    place.ends(&["run", &file, "--url", &url]).is(2).warns("workflow_not_valid").warns("--no-validate");
+    // The simulated ComfyUI says for itself what it thinks of it.
+    let last = place.ends(&["run", &file, "--url", &url, "--no-validate", "--json"]).json().pop().expect("a last state");
+    assert!(last["prompt_id"].is_string() && last["status"] != "queued", "{last:#}");
+}
