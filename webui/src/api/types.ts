@@ -54,6 +54,8 @@ export interface RunWorkflow {
   workflow: Record<string, GraphNode>;
   expected_ms: Record<string, number>;
   uploads: { node_id: string; input: string; file_name: string; sha256: string }[];
+  /** Where its canvas is, if it was drawn on one. */
+  canvas?: string | null;
 }
 
 /** A recorded event. */

@@ -155,6 +155,7 @@ function bodyOf(source: Source, values: Values, files: Record<string, File>, ins
   const body = new FormData();
   if (source.template !== undefined) body.set('template', source.template);
   else body.set('workflow', source.text ?? JSON.stringify(source.graph));
+  if (source.canvas !== undefined) body.set('canvas', source.canvas);
   const inputs = inputsText(source.form, values, files);
   if (inputs !== '{}') body.set('inputs', inputs);
   if (instance !== undefined) body.set('instance', instance);

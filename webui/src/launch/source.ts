@@ -16,6 +16,8 @@ export interface Source {
   template: string | undefined;
   /** The text of the file, sent as it is. */
   text: string | undefined;
+  /** The canvas that the graph was made from, as it is in the file: it is kept with the run. */
+  canvas: string | undefined;
   graph: Record<string, GraphNode>;
   form: Field[];
   /** What was put right when a canvas was converted. */
@@ -26,6 +28,8 @@ export interface Source {
 export interface Dropped {
   name: string;
   text: string;
+  /** The canvas that a picture has beside its graph. */
+  canvas?: string;
   /** What its last values are kept under, if not its name: the values of a run are its own. */
   key?: string;
 }
@@ -66,22 +70,22 @@ export function openText(file: Dropped): void {
 export async function takeFile(file: File): Promise<void> {
   dropProblem.value = undefined;
   try {
-    const text = await textOf(file);
-    if (text === undefined) {
+    const found = await textOf(file);
+    if (found === undefined) {
       if (!file.type.startsWith('image/')) throw new Error(`“${file.name}” is neither a workflow (.json) nor a picture made by ComfyUI.`);
       spare.value = file;
       dropProblem.value = `“${file.name}” carries no workflow. Pick a template that takes a picture: it is used there.`;
       go({ view: 'new', name: undefined, pane: 'main' });
       return;
     }
-    openText({ name: file.name, text });
+    openText({ name: file.name, ...found });
   } catch (thrown) {
     dropProblem.value = thrown instanceof Error ? thrown.message : String(thrown);
     go({ view: 'new', name: undefined, pane: 'main' });
   }
 }
 
-async function textOf(file: File): Promise<string | undefined> {
+async function textOf(file: File): Promise<Pick<Dropped, 'text' | 'canvas'> | undefined> {
   if (/\.json$/i.test(file.name) || file.type === 'application/json') {
     const text = await file.text();
     try {
@@ -89,10 +93,21 @@ async function textOf(file: File): Promise<string | undefined> {
     } catch (error) {
       throw new Error(`“${file.name}” is no JSON: ${error instanceof Error ? error.message : ''}`);
     }
-    return text;
+    return { text };
   }
   const { prompt, workflow } = await carriedBy(file);
-  return prompt ?? workflow;
+  if (prompt !== undefined) return { text: prompt, ...(isCanvas(workflow) && { canvas: workflow }) };
+  return workflow === undefined ? undefined : { text: workflow };
+}
+
+/** Whether a text is what the server takes for a canvas: anything else beside a graph is left away. */
+function isCanvas(text: string | undefined): text is string {
+  try {
+    const read = JSON.parse(lenient(text ?? '')) as { nodes?: unknown; links?: unknown } | null;
+    return Array.isArray(read?.nodes) && read.nodes.length > 0 && Array.isArray(read.links);
+  } catch {
+    return false;
+  }
 }
 
 /** Python writes NaN and Infinity, which JSON has not; they only matter to whom it is sent. */
@@ -104,7 +119,7 @@ function lenient(text: string): string {
 export async function ofTemplate(name: string, instance: string | undefined, abort: AbortSignal): Promise<Source> {
   const query = instance === undefined ? '' : `?instance=${encodeURIComponent(instance)}`;
   const detail = await get<TemplateDetail>(`/api/v1/workflows/${encodeURIComponent(name)}${query}`, abort);
-  return { key: name, title: detail.title, description: detail.description ?? undefined, template: name, text: undefined, graph: detail.workflow as unknown as Source['graph'], form: detail.form, warnings: [] };
+  return { key: name, title: detail.title, description: detail.description ?? undefined, template: name, text: undefined, canvas: undefined, graph: detail.workflow as unknown as Source['graph'], form: detail.form, warnings: [] };
 }
 
 interface Converted {
@@ -129,7 +144,7 @@ export async function ofDropped(file: Dropped, instance: string | undefined): Pr
   if (nodes.length === 0 || !nodes.every((node) => typeof node?.class_type === 'string')) {
     throw new Problem(400, { code: 'no_workflow', message: `“${file.name}” is no workflow of ComfyUI.`, hint: 'A workflow in API format has ids with class_type, a canvas has nodes and links.' });
   }
-  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
+  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text, canvas: Array.isArray(read.nodes) ? file.text : file.canvas, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
 }
 
 /** What the instance says of the classes of a graph; nothing where it cannot be asked, then the form has no lists to choose from. */

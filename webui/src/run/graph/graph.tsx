@@ -7,6 +7,7 @@ import { ms, span } from '../../parts/time';
 import { Badge, NODE, nodeName } from '../../parts/tile';
 import { CARD, layered, type Layout, linksOf } from './layout';
 import { fitted, type Sight, useMoves, zoomed } from './moves';
+import { drawn, useCanvas } from './places';
 
 /** More nodes than this are shown by class first. */
 const MANY = 400;
@@ -60,7 +61,16 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
   const svg = useRef<SVGSVGElement>(null);
   const shape = run.nodes.map((node) => node.node_id).join('\n');
   const links = useMemo(() => linksOf(run.nodes, workflow), [shape, workflow]);
+  const canvas = useCanvas(workflow);
+  const inLayers = useSignal(false);
+  const own = useMemo(() => canvas && drawn(run.nodes, links, canvas), [links, canvas]);
   useEffect(() => {
+    // What its user drew is waited for, so that nothing jumps.
+    if (workflow && canvas === undefined) return undefined;
+    if (own && !inLayers.value) {
+      layout.value = own;
+      return undefined;
+    }
     let gone = false;
     void layered(run.nodes, links).then((made) => {
       if (!gone) layout.value = made;
@@ -68,7 +78,7 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
     return () => {
       gone = true;
     };
-  }, [links]);
+  }, [links, own, canvas === undefined, inLayers.value]);
   useMoves(svg, layout, sight);
   const seen = sight.value ?? fitted(layout.value, svg.current);
   const states = new Map(run.nodes.map((node) => [node.node_id, node]));
@@ -80,6 +90,12 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
         <defs>
           <pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch" width="3" height="8" /></pattern>
         </defs>
+        {layout.value?.frames.map((frame) => (
+          <g key={frame.path} class="frame" data-path={frame.path}>
+            <rect x={frame.x} y={frame.y} width={frame.width} height={frame.height} rx="10" />
+            <text x={frame.x + 10} y={frame.y + 17}>{cut(frame.title, Math.floor(frame.width / 8))}</text>
+          </g>
+        ))}
         {layout.value?.edges.map((edge) => <path key={`${edge.from} ${edge.to}`} class={`edge ${flowOf(states.get(edge.from), states.get(edge.to))}`} d={edge.path} />)}
         {layout.value?.nodes.map((place) => {
           const node = states.get(place.id);
@@ -87,6 +103,7 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
         })}
       </svg>
       <div class="tools">
+        {own && <button type="button" aria-pressed={inLayers.value} aria-label="In the order of work instead of as on the canvas" title="In the order of work instead of as on the canvas" onClick={() => { inLayers.value = !inLayers.value; sight.value = undefined; }}>⇶</button>}
         <button type="button" aria-label="Zoom in" onClick={() => (sight.value = zoomed(seen, 1 / 1.3))}>+</button>
         <button type="button" aria-label="Zoom out" onClick={() => (sight.value = zoomed(seen, 1.3))}>−</button>
         <button type="button" aria-label="Show the whole graph" onClick={() => (sight.value = undefined)}>⤢</button>

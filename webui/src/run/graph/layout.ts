@@ -1,4 +1,4 @@
-/** Where the nodes of a graph stand: from left to right in the order of work. */
+/** Where the nodes of a graph stand: from left to right in the order of work, unless its user drew it otherwise. */
 import type { Node, RunWorkflow } from '../../api/types';
 
 /** A node with its place. */
@@ -15,10 +15,21 @@ export interface Edge {
   path: string;
 }
 
+/** A subgraph, around the nodes that are in it. */
+export interface Frame {
+  path: string;
+  title: string;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
 /** A graph with places. */
 export interface Layout {
   nodes: Placed[];
   edges: Edge[];
+  frames: Frame[];
   width: number;
   height: number;
 }
@@ -70,17 +81,52 @@ interface Point {
   y: number;
 }
 
-/** The size of all, and the lines between. */
-function framed(nodes: Placed[], links: [string, string][], ways: Map<string, Point[]>): Layout {
+/** Between a frame and the cards in it, with room for its title. */
+const PAD = 12;
+const TITLE = 18;
+
+/** A subgraph, by the path of the node that stands for it. */
+export interface Group {
+  path: string;
+  title: string;
+  nodes: string[];
+}
+
+/** The room between a frame and its cards; above them stand the titles of all frames that are inside of each other there. */
+export function paddingOf(group: Group, groups: Group[]): { x: number; y: number } {
+  const depth = (one: Group): number => one.path.split(':').length;
+  const inside = groups.filter((other) => other.path.startsWith(`${group.path}:`)).map((other) => depth(other) - depth(group));
+  const frames = 1 + Math.max(0, ...inside);
+  return { x: PAD * frames, y: (PAD + TITLE) * frames };
+}
+
+/** The size of all, the lines between, and the frames around what belongs together: the outer ones first. */
+export function framed(nodes: Placed[], links: [string, string][], ways: Map<string, Point[]>, groups: Group[] = []): Layout {
   const at = new Map(nodes.map((node) => [node.id, node]));
+  const frames = groups.flatMap((group) => {
+    const inside = group.nodes.flatMap((id) => at.get(id) ?? []);
+    if (inside.length === 0) return [];
+    const pad = paddingOf(group, groups);
+    const x = Math.min(...inside.map((node) => node.x)) - pad.x;
+    const y = Math.min(...inside.map((node) => node.y)) - pad.y;
+    const right = Math.max(...inside.map((node) => node.x)) + CARD.width + pad.x;
+    const bottom = Math.max(...inside.map((node) => node.y)) + CARD.height + pad.x;
+    return [{ path: group.path, title: group.title, x, y, width: right - x, height: bottom - y }];
+  }).sort((one, other) => one.path.split(':').length - other.path.split(':').length);
+  const left = MARGIN - Math.min(MARGIN, ...nodes.map((node) => node.x), ...frames.map((frame) => frame.x));
+  const top = MARGIN - Math.min(MARGIN, ...nodes.map((node) => node.y), ...frames.map((frame) => frame.y));
+  for (const one of [...nodes, ...frames]) {
+    one.x += left;
+    one.y += top;
+  }
   const edges = links.flatMap(([from, to]) => {
     const a = at.get(from);
     const b = at.get(to);
-    return a && b ? [{ from, to, path: curve(a, b, ways.get(JSON.stringify([from, to])) ?? []) }] : [];
+    return a && b ? [{ from, to, path: curve(a, b, (ways.get(JSON.stringify([from, to])) ?? []).map((point) => ({ x: point.x + left, y: point.y + top }))) }] : [];
   });
-  const width = nodes.reduce((most, node) => Math.max(most, node.x + CARD.width), CARD.width) + MARGIN;
-  const height = nodes.reduce((most, node) => Math.max(most, node.y + CARD.height), CARD.height) + MARGIN;
-  return { nodes, edges, width, height };
+  const width = Math.max(CARD.width, ...nodes.map((node) => node.x + CARD.width), ...frames.map((frame) => frame.x + frame.width)) + MARGIN;
+  const height = Math.max(CARD.height, ...nodes.map((node) => node.y + CARD.height), ...frames.map((frame) => frame.y + frame.height)) + MARGIN;
+  return { nodes, edges, frames, width, height };
 }
 
 /** A line from the right side of one card to the left side of another, by the way that leads around the cards between. */
