@@ -5,6 +5,7 @@
 //! Absent: which instances there are and what was accepted for them; that is asked of a [`Trust`].
 
 mod auth;
+mod closing;
 mod config;
 mod destination;
 mod dial;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes};
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -79,7 +79,16 @@ impl Pipe {
     }
 
     fn limited(channel: Channel<Msg>, keep: Box<dyn Send + Sync>, max: usize) -> Self {
-        let (mut incoming, outgoing) = channel.split();
+        let (incoming, outgoing) = channel.split();
+        Self::joined(incoming, outgoing, keep, max)
+    }
+
+    /// A stream of the halves of a channel.
+    pub(super) fn of_halves(incoming: ChannelReadHalf, outgoing: ChannelWriteHalf<Msg>, keep: Box<dyn Send + Sync>) -> Self {
+        Self::joined(incoming, outgoing, keep, MAX_BEHIND)
+    }
+
+    fn joined(mut incoming: ChannelReadHalf, outgoing: ChannelWriteHalf<Msg>, keep: Box<dyn Send + Sync>, max: usize) -> Self {
         let writer = Box::pin(outgoing.make_writer());
         let shared = Arc::new(Shared::default());
         let open = CancellationToken::new();

@@ -36,10 +36,16 @@ async fn files_that_are_not_there_or_not_files_are_told_apart_from_a_lost_way() 
     assert!(matches!(session.stat(&at("home")).await, Err(FileError::Missing(_))), "a folder is no file");
     session.remove_file(&at("none")).await.expect("what is not there is removed");
     // An upload goes on where an earlier one ended.
-    std::fs::write(sshd.folder().join("up.part"), b"first ").expect("written");
+    let part = |bytes: &[u8]| sshd.folder().join(format!("up.{}.part", &comfyd_adapters::digest::sha256(bytes).as_str()[..16]));
+    std::fs::write(part(b"first second"), b"first ").expect("written");
+    // The beginning of another content is left alone, and what was there is replaced.
+    std::fs::write(part(b"other"), b"oth").expect("written");
+    std::fs::write(sshd.folder().join("up"), b"old").expect("written");
     session.put_file(&at("up"), &Bytes::from_static(b"first second")).await.expect("written");
     assert_eq!(std::fs::read(sshd.folder().join("up")).expect("it is there"), b"first second");
-    assert!(!sshd.folder().join("up.part").exists());
+    let left: Vec<_> = std::fs::read_dir(sshd.folder()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let left: Vec<_> = left.iter().filter(|path| path.display().to_string().contains("/up")).collect();
+    assert_eq!(left.len(), 2, "the file and the other beginning: {left:?}");
     // After the connection was killed the next transfer makes another.
     sshd.kill_sessions();
     let again = session.stat(&at("up")).await;

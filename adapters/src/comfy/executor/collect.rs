@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfyd_engine::{Outcome, RemoteFile, RunId};
 
 use super::Executor;
+use super::by_sftp::BySftp;
 use crate::comfy::http::HttpError;
 use crate::comfy::ports::PartFile;
 use crate::retry::Backoff;
@@ -62,9 +63,10 @@ impl Executor {
         let mut backoff = Backoff::new(Duration::from_millis(500), CAP);
         let mut best = part.offset();
         let mut promised = None;
+        let mut by_sftp = BySftp::default();
         let mut why = String::from("the file did not come to an end");
         for _ in 0..MAX_TRIES {
-            match self.fetch(part.as_mut(), file).await {
+            match self.fetch(part.as_mut(), file, &mut by_sftp).await {
                 // Only a file with a version can be asked for what comes behind.
                 Ok(Whole::Promised) if part.offset() > 0 && part.etag().is_some() => {
                     if promised.replace(part.offset()).is_some() {
@@ -100,8 +102,8 @@ impl Executor {
     }
 
     /// One try, from where the last one ended.
-    async fn fetch(&self, part: &mut dyn PartFile, file: &RemoteFile) -> Result<Whole, Fault> {
-        if let Some(whole) = self.fetch_by_sftp(part, file).await? {
+    async fn fetch(&self, part: &mut dyn PartFile, file: &RemoteFile, by_sftp: &mut BySftp) -> Result<Whole, Fault> {
+        if let Some(whole) = self.fetch_by_sftp(part, file, by_sftp).await? {
             return Ok(whole);
         }
         let etag = part.etag();

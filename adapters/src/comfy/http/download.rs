@@ -29,24 +29,57 @@ pub struct Download {
     client: Client,
 }
 
+/// What a server tells of a file without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// How long it is.
+    pub length: u64,
+    /// When it was changed, as HTTP writes it.
+    pub modified: Option<String>,
+}
+
 impl Client {
     /// Asks for a file, from `offset` on if it is still the version of this `ETag`.
     ///
     /// # Errors
     /// If there is no answer. Any status is an answer.
     pub async fn view(&self, file: &RemoteFile, offset: u64, etag: Option<&str>) -> Result<Download, HttpError> {
+        let mut headers = Vec::new();
+        if let (1.., Some(etag)) = (offset, etag) {
+            headers.push((header::RANGE, format!("bytes={offset}-")));
+            headers.push((header::IF_RANGE, etag.to_owned()));
+        }
+        Ok(self.ask_for(file, offset, &headers).await?.0)
+    }
+
+    /// Asks how long a file is and when it was changed; none if the server does not tell, or has no such file.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn measure(&self, file: &RemoteFile) -> Result<Option<Measure>, HttpError> {
+        let first = [(header::RANGE, "bytes=0-0".to_owned())];
+        let (mut answer, modified) = self.ask_for(file, 0, &first).await?;
+        let (200 | 206, Some(length)) = (answer.status, answer.total) else { return Ok(None) };
+        if answer.status == 206 {
+            // One byte, so that the connection can be used again.
+            while answer.chunk().await?.is_some() {}
+        }
+        Ok(Some(Measure { length, modified }))
+    }
+
+    async fn ask_for(
+        &self,
+        file: &RemoteFile,
+        offset: u64,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<(Download, Option<String>), HttpError> {
         let path = format!(
             "/view?filename={}&subfolder={}&type={}",
             percent(&file.filename),
             percent(&file.subfolder),
             percent(&file.folder)
         );
-        let mut headers = Vec::new();
-        if let (1.., Some(etag)) = (offset, etag) {
-            headers.push((header::RANGE, format!("bytes={offset}-")));
-            headers.push((header::IF_RANGE, etag.to_owned()));
-        }
-        let opened = tokio::time::timeout(GET_LIMIT, self.open(WHAT, &path, &headers));
+        let opened = tokio::time::timeout(GET_LIMIT, self.open(WHAT, &path, headers));
         let (response, connection) = opened.await.unwrap_or_else(|_| Err(timeout(WHAT, GET_LIMIT)))?;
         let status = response.status().as_u16();
         let text = |name| text(response.headers(), name);
@@ -59,15 +92,9 @@ impl Client {
             _ => (0, length),
         };
         let etag = text(header::ETAG);
-        Ok(Download {
-            status,
-            offset,
-            total,
-            etag,
-            body: response.into_body(),
-            connection: Some(connection),
-            client: self.clone(),
-        })
+        let modified = text(header::LAST_MODIFIED);
+        let (body, client) = (response.into_body(), self.clone());
+        Ok((Download { status, offset, total, etag, body, connection: Some(connection), client }, modified))
     }
 }
 

@@ -19,7 +19,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, header};
 
-pub use download::Download;
+pub use download::{Download, Measure};
 pub use error::{HttpError, PostError};
 pub(super) use requests::percent;
 pub use requests::{Cancelling, Uploaded};
