@@ -47,7 +47,9 @@ pub(super) async fn log_in(handle: &mut Handle<Gate>, config: &SshConfig, hop: &
             return Ok(());
         }
     }
+    // It is the password of the machine that is meant, and of none on the way there.
     let password = match &config.password_file {
+        _ if *hop != config.destination.target => None,
         Some(path) => Some(read_password(path).await?),
         None => config.trust.password(),
     };
@@ -219,13 +221,13 @@ async fn offer_key(
         }
     };
     tried.0.push(called);
-    judge(handle, &done, tried)
+    judge(handle, hop, &done, tried)
 }
 
 async fn offer_password(handle: &mut Handle<Gate>, hop: &Hop, password: &Secret, tried: &mut Tried) -> Result<bool, SshError> {
     let done = handle.authenticate_password(hop.user.clone(), password.reveal()).await.map_err(|error| lost(&error))?;
     tried.0.push("the password".to_owned());
-    if judge(handle, &done, tried)? {
+    if judge(handle, hop, &done, tried)? {
         return Ok(true);
     }
     let AuthResult::Failure { remaining_methods, .. } = &done else { return Ok(false) };
@@ -249,11 +251,13 @@ async fn offer_password(handle: &mut Handle<Gate>, hop: &Hop, password: &Secret,
     Ok(false)
 }
 
-fn judge(handle: &Handle<Gate>, done: &AuthResult, tried: &Tried) -> Result<bool, SshError> {
+fn judge(handle: &Handle<Gate>, hop: &Hop, done: &AuthResult, tried: &Tried) -> Result<bool, SshError> {
     match done {
         AuthResult::Success => Ok(true),
+        // After too many refusals a machine does not say no but hangs up; to take that for an accident would try for ever.
         AuthResult::Failure { .. } if handle.is_closed() => {
-            Err(SshError::Lost { why: format!("while {} was tried", tried.0.last().map_or("a login", String::as_str)) })
+            let tried = format!("{}, and hung up", tried.0.join(", "));
+            Err(SshError::Auth { user: hop.user.clone(), to: hop.authority(), tried })
         }
         AuthResult::Failure { .. } => Ok(false),
     }

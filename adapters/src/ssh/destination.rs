@@ -227,7 +227,9 @@ impl Destination {
                 Some('J') => once(&mut told.jump, "jump host", value("-J")?.to_owned())?,
                 Some('L') => told.forwards.push(parse_forward(value("-L")?)?),
                 Some(_) | None => {
-                    let name: String = word.chars().take(if word.starts_with("--") { 40 } else { 2 }).collect();
+                    // What stands behind a = may be a secret.
+                    let name = word.split_once('=').map_or(word, |(name, _)| name);
+                    let name: String = name.chars().take(if word.starts_with("--") { 40 } else { 2 }).collect();
                     return Err(DestinationError::Option(name));
                 }
             }
@@ -299,6 +301,8 @@ fn is_plain(c: char) -> bool {
 fn shown(text: &str) -> String {
     // Whatever stands before an @ may be a secret.
     let text = text.rsplit_once('@').map_or(text, |(_, after)| after);
+    // And what stands behind an =.
+    let text = text.split_once('=').map_or(text, |(before, _)| before);
     text.chars().take(80).collect()
 }
 
@@ -356,7 +360,9 @@ fn parse_port(text: &str) -> Result<u16, DestinationError> {
     let digits = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(port) if port > 0 && digits => Ok(port),
-        Ok(_) | Err(_) => Err(DestinationError::Port(shown(text))),
+        // What is no number may be anything, also a secret that stands in the wrong place.
+        Ok(_) | Err(_) if text.bytes().all(|b| b.is_ascii_digit()) => Err(DestinationError::Port(shown(text))),
+        Ok(_) | Err(_) => Err(DestinationError::Port("...".to_owned())),
     }
 }
 

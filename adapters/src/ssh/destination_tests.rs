@@ -57,6 +57,10 @@ fn an_error_does_not_show_a_password() {
         "ssh -l root:hunter2 gpu",
         "ssh://root:hunter2@gpu/x?y",
         "ssh -J a:hunter2@b c",
+        "ssh --password=hunter2 root@h",
+        "sshpass -p hunter2 ssh root@h",
+        "sshpass -phunter2 ssh root@h",
+        "SSHPASS=hunter2 sshpass -e ssh root@h",
     ] {
         let error = Destination::parse(text, None).expect_err("no password is accepted");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}: {error}");

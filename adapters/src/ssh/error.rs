@@ -220,13 +220,12 @@ impl SshError {
         }
     }
 
-    /// The key that the machine presented and that is not trusted.
+    /// The key that the machine presented and that can be accepted.
     pub fn presented(&self) -> Option<&Presented> {
         match self {
-            Self::HostKeyUnknown(presented) | Self::HostKeyChanged { presented, .. } | Self::HostKeyRevoked { presented, .. } => {
-                Some(presented)
-            }
-            Self::Resolve { .. }
+            Self::HostKeyUnknown(presented) | Self::HostKeyChanged { presented, .. } => Some(presented),
+            Self::HostKeyRevoked { .. }
+            | Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::Handshake { .. }
             | Self::KnownHosts { .. }

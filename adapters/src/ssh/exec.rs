@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use russh::ChannelMsg;
 
+use super::closing::Closing;
 use super::error::SshError;
 use super::session::Session;
 
@@ -56,6 +57,8 @@ impl Session {
         let (channel, live) = self.session("a command").await?;
         let lost = |error: &russh::Error| SshError::Lost { why: format!("while a command was begun: {error}") };
         let (mut incoming, outgoing) = channel.split();
+        // However this ends, also if nobody waits for it any more.
+        let outgoing = Closing::new(outgoing);
         outgoing.exec(true, command).await.map_err(|error| lost(&error))?;
         let mut ended = None;
         let telling = async {
@@ -98,7 +101,7 @@ impl Session {
             }
         }
         // The machine gives the session free only when both sides have closed it.
-        let _ = outgoing.close().await;
+        outgoing.close().await;
         drop(live);
         Ok(ended.unwrap_or(Ended::Untold))
     }

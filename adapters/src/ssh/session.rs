@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use russh::{Channel, ChannelOpenFailure, client::Msg};
 use russh_sftp::client::SftpSession;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::config::SshConfig;
@@ -23,6 +23,8 @@ use super::pipe::Pipe;
 
 /// How long the other end may take to open a channel.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may take to say that it is there.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How often a login is tried before somebody must look (reliability.md 8).
 const MAX_LOGINS: u32 = 2;
 
@@ -41,12 +43,19 @@ pub(super) struct Live {
     since: Instant,
     /// Servers may allow one session at a time.
     pub(super) sessions: Semaphore,
-    pub(super) sftp: tokio::sync::Mutex<Option<Arc<SftpSession>>>,
+    /// The file transfer, or why there is none on this connection.
+    pub(super) sftp: tokio::sync::Mutex<Option<Result<Arc<SftpSession>, SshError>>>,
 }
 
 impl Live {
     pub(super) fn is_closed(&self) -> bool {
         self.dialled.handle.is_closed()
+    }
+
+    /// Whether the machine answers on it within a few seconds.
+    pub(super) async fn answers(&self) -> bool {
+        let asked = timeout(ANSWER_LIMIT, self.dialled.handle.send_ping()).await;
+        matches!(asked, Ok(Ok(()))) && !self.is_closed()
     }
 }
 
@@ -54,11 +63,18 @@ impl Live {
 struct Slot {
     live: Option<Arc<Live>>,
     attempt: Option<Attempt>,
+    attempts: u64,
+    pace: Pace,
+    /// How often it was hung up: what an attempt makes that was begun before is not kept.
+    hung_up: u64,
+}
+
+/// What is doubtful about a machine, for all connections to it.
+#[derive(Default)]
+struct Doubt {
     /// What only a person can change.
     stuck: Option<SshError>,
     refused_logins: u32,
-    attempts: u64,
-    pace: Pace,
 }
 
 /// A connection to one machine; clones are the same one.
@@ -66,17 +82,28 @@ struct Slot {
 pub struct Session {
     config: Arc<SshConfig>,
     slot: Arc<Mutex<Slot>>,
+    doubt: Arc<Mutex<Doubt>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every statement leaves what is in it whole, so a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session {
     /// One that is not made yet.
     pub fn new(config: Arc<SshConfig>) -> Self {
-        Self { config, slot: Arc::default() }
+        Self { config, slot: Arc::default(), doubt: Arc::default() }
+    }
+
+    /// Another connection to the same machine. What only a person can change stands in the way of both.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { config: Arc::clone(&self.config), slot: Arc::default(), doubt: Arc::clone(&self.doubt) }
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        // Every statement leaves the slot whole, so a panic elsewhere does not spoil it.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.slot)
     }
 
     /// What it knows.
@@ -86,15 +113,13 @@ impl Session {
 
     /// Somebody has looked: what was refused may be tried again.
     pub fn try_again(&self) {
-        let mut slot = self.slot();
-        slot.stuck = None;
-        slot.refused_logins = 0;
-        slot.pace.forget();
+        self.slot().pace.forget();
+        *locked(&self.doubt) = Doubt::default();
     }
 
     /// What only a person can change, if that is what stands in the way.
     pub fn stuck(&self) -> Option<SshError> {
-        self.slot().stuck.clone()
+        locked(&self.doubt).stuck.clone()
     }
 
     /// How often it was begun to connect.
@@ -104,7 +129,9 @@ impl Session {
 
     /// Ends the connection; the next use makes a new one.
     pub fn hang_up(&self) {
-        self.slot().live = None;
+        let mut slot = self.slot();
+        slot.live = None;
+        slot.hung_up += 1;
     }
 
     /// Connects, if that has not been done.
@@ -119,6 +146,11 @@ impl Session {
     pub(super) async fn live(&self) -> Result<Arc<Live>, SshError> {
         let attempt = {
             let mut slot = self.slot();
+            if let Err(stuck) = self.unstuck() {
+                // What one connection has met holds for the other, also if that stands yet.
+                slot.live = None;
+                return Err(stuck);
+            }
             match slot.live.take() {
                 Some(live) if !live.is_closed() => {
                     slot.live = Some(Arc::clone(&live));
@@ -126,12 +158,6 @@ impl Session {
                 }
                 Some(gone) => slot.pace.lost(gone.since, self.config.rng.as_ref()),
                 None => {}
-            }
-            if let Some(stuck) = &slot.stuck {
-                if !self.is_trusted_now(stuck) {
-                    return Err(stuck.clone());
-                }
-                slot.stuck = None;
             }
             if let Some(attempt) = &slot.attempt {
                 attempt.clone()
@@ -142,16 +168,29 @@ impl Session {
                     None => Duration::ZERO,
                 };
                 slot.attempts += 1;
-                slot.attempt.insert(self.begin(after)).clone()
+                let attempt = self.begin(after, slot.hung_up);
+                slot.attempt.insert(attempt).clone()
             }
         };
         attempt.await
     }
 
+    /// Nothing stands in the way that only a person can change, or not any more.
+    fn unstuck(&self) -> Result<(), SshError> {
+        let mut doubt = locked(&self.doubt);
+        match &doubt.stuck {
+            Some(stuck) if !self.is_trusted_now(stuck) => Err(stuck.clone()),
+            Some(_) => {
+                doubt.stuck = None;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether the key that stood in the way was accepted meanwhile.
     fn is_trusted_now(&self, stuck: &SshError) -> bool {
-        // A key that is revoked stays so, also where it was accepted before.
-        let (SshError::HostKeyUnknown(presented) | SshError::HostKeyChanged { presented, .. }) = stuck else { return false };
+        let Some(presented) = stuck.presented() else { return false };
         let Destination { target, jump } = &self.config.destination;
         let mut hops = [Some(target), jump.as_ref()].into_iter().flatten();
         let hop = hops.find(|hop| hop.name() == presented.machine);
@@ -159,28 +198,29 @@ impl Session {
     }
 
     /// Connects in a task of its own: whoever waits may give up, and the next one finds it further on.
-    fn begin(&self, after: Duration) -> Attempt {
-        let (config, slot) = (Arc::clone(&self.config), Arc::clone(&self.slot));
+    fn begin(&self, after: Duration, hung_up: u64) -> Attempt {
+        let (config, slot, doubt) = (Arc::clone(&self.config), Arc::clone(&self.slot), Arc::clone(&self.doubt));
         let task = tokio::spawn(async move {
             tokio::time::sleep(after).await;
             let (sessions, sftp) = (Semaphore::new(1), tokio::sync::Mutex::default());
             let done = dial(&config).await.map(|dialled| Arc::new(Live { dialled, since: Instant::now(), sessions, sftp }));
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut slot, mut doubt) = (locked(&slot), locked(&doubt));
             slot.attempt = None;
             match &done {
                 Ok(live) => {
-                    slot.live = Some(Arc::clone(live));
-                    slot.refused_logins = 0;
+                    // Whoever waited for it has it; nobody else may need it any more.
+                    slot.live = Some(Arc::clone(live)).filter(|_| slot.hung_up == hung_up);
+                    doubt.refused_logins = 0;
                 }
                 Err(error @ SshError::Auth { .. }) => {
-                    slot.refused_logins += 1;
-                    if slot.refused_logins >= MAX_LOGINS {
-                        slot.stuck = Some(error.clone());
+                    doubt.refused_logins += 1;
+                    if doubt.refused_logins >= MAX_LOGINS {
+                        doubt.stuck = Some(error.clone());
                     } else {
                         slot.pace.failed(error.clone(), config.rng.as_ref());
                     }
                 }
-                Err(error) if error.obstacle().is_some() => slot.stuck = Some(error.clone()),
+                Err(error) if error.obstacle().is_some() => doubt.stuck = Some(error.clone()),
                 Err(error) => slot.pace.failed(error.clone(), config.rng.as_ref()),
             }
             done
@@ -192,16 +232,24 @@ impl Session {
     /// Opens a channel on the connection. One that turns out to be gone is made anew, once.
     async fn open<F>(&self, what: &str, open: impl Fn(Arc<Live>) -> F) -> Result<(Channel<Msg>, Arc<Live>), SshError>
     where
-        F: Future<Output = Result<Channel<Msg>, russh::Error>>,
+        F: Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
     {
         let mut again = true;
         loop {
             let live = self.live().await?;
-            let opened = timeout(OPEN_LIMIT, open(Arc::clone(&live))).await;
-            let error = match opened {
-                Ok(Ok(channel)) => return Ok((channel, live)),
-                Ok(Err(russh::Error::ChannelOpenFailure(why))) => return Err(refused(what, why)),
-                Ok(Err(error)) => SshError::Lost { why: format!("while {what} was opened: {error}") },
+            let (give, take) = oneshot::channel();
+            let opening = open(Arc::clone(&live));
+            // In a task of its own: a channel that is opened when nobody waits for it any more must be closed.
+            tokio::spawn(async move {
+                if let Err(Ok(unwanted)) = give.send(opening.await) {
+                    let _ = unwanted.close().await;
+                }
+            });
+            let error = match timeout(OPEN_LIMIT, take).await {
+                Ok(Ok(Ok(channel))) => return Ok((channel, live)),
+                Ok(Ok(Err(russh::Error::ChannelOpenFailure(why)))) => return Err(refused(what, why)),
+                Ok(Ok(Err(error))) => SshError::Lost { why: format!("while {what} was opened: {error}") },
+                Ok(Err(_)) => SshError::Lost { why: format!("while {what} was opened") },
                 Err(_) => return Err(SshError::Timeout { what: what.to_owned(), seconds: OPEN_LIMIT.as_secs() }),
             };
             if !again {

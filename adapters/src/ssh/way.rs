@@ -32,13 +32,8 @@ impl Drop for Lease {
 impl SshWay {
     /// A way that is not gone yet.
     pub fn new(config: SshConfig) -> Self {
-        let config = Arc::new(config);
-        Self {
-            control: Session::new(Arc::clone(&config)),
-            bulk: Session::new(config),
-            told: Arc::default(),
-            lease: Arc::default(),
-        }
+        let control = Session::new(Arc::new(config));
+        Self { bulk: control.beside(), control, told: Arc::default(), lease: Arc::default() }
     }
 
     /// The connection for what must be quick.

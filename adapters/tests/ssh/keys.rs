@@ -221,3 +221,48 @@ async fn what_answers_may_be_no_ssh_at_all() {
     assert_eq!(done.err().map(|error| error.code()), Some("ssh_handshake"));
     drop(session(&sshd));
 }
+
+#[tokio::test]
+async fn a_machine_that_hangs_up_after_refusals_is_not_tried_for_ever() {
+    let sshd = Sshd::start(&["MaxAuthTries 2"]).expect("sshd");
+    let folder = sshd.home().join(".ssh");
+    for name in ["id_ed25519", "id_ecdsa", "id_rsa"] {
+        let algorithm = name.trim_start_matches("id_");
+        sshd.make_key(&folder.join(name), algorithm, "").expect("a key");
+    }
+    let session = Session::new(Arc::new(SshConfig { identity: None, ..config(&sshd, trusting(&sshd)) }));
+    let mut last = None;
+    for _ in 0..6 {
+        last = session.connect().await.err();
+    }
+    assert!(matches!(&last, Some(SshError::Auth { tried, .. }) if tried.contains("hung up")), "{last:?}");
+    assert_eq!(session.attempts(), 2);
+    assert!(session.stuck().is_some());
+}
+
+#[tokio::test]
+async fn a_password_goes_only_to_the_machine_that_it_is_for() {
+    let (gate, sshd) = (Sshd::start(&["PasswordAuthentication yes"]).expect("sshd"), Sshd::start(&[]).expect("sshd"));
+    gate.authorize(&[]).expect("nobody");
+    let text = format!("{} -J {}@127.0.0.1:{}", sshd.command(), gate.user(), gate.port());
+    let destination = Destination::parse(&text, None).expect("a good command").destination;
+    let trust = Told { password: Some("hunter2"), ..Told::default() };
+    trust.keys.lock().expect("not poisoned").extend([host_key(&gate), host_key(&sshd)]);
+    let session = Session::new(Arc::new(SshConfig { destination, ..config(&sshd, Arc::new(trust)) }));
+    let error = session.connect().await.expect_err("the first machine lets nobody in");
+    assert!(matches!(&error, SshError::Auth { tried, .. } if !tried.contains("password")), "{error}");
+    assert!(!gate.log().contains("Failed password"), "{}", gate.log());
+}
+
+#[tokio::test]
+async fn what_one_connection_meets_holds_for_the_other() {
+    let mut sshd = Sshd::start(&[]).expect("sshd");
+    let control = session(&sshd);
+    let bulk = control.beside();
+    control.connect().await.expect("it is trusted");
+    sshd.new_host_key("ecdsa").expect("a key");
+    sshd.renew().expect("sshd again");
+    assert_eq!(bulk.connect().await.err().map(|error| error.code()), Some("host_key_changed"));
+    assert_eq!(control.connect().await.err().map(|error| error.code()), Some("host_key_changed"), "though it stood");
+    assert_eq!(control.stuck(), bulk.stuck());
+}

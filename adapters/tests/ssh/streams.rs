@@ -173,3 +173,17 @@ async fn commands_say_what_they_say_and_how_they_end() {
     assert_eq!(answer.out.len(), comfyd_adapters::ssh::MAX_OUTPUT, "no more is kept");
     assert_eq!(session.attempts(), 1);
 }
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_gives_its_session_back() {
+    let sshd = Sshd::start(&["MaxSessions 1"]).expect("sshd");
+    let session = session(&sshd);
+    // Only this session fits, and it talks without end.
+    let mut said = 0;
+    let talks = session.run("yes", Bytes::new(), |_| said += 1);
+    let ended = tokio::time::timeout(Duration::from_secs(1), talks).await;
+    assert!(ended.is_err() && said > 0, "it talks");
+    let answer = session.ask("echo next", Bytes::new()).await.expect("there is room");
+    assert_eq!(answer.out, b"next\n");
+    assert_eq!(session.attempts(), 1);
+}
