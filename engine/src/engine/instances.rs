@@ -1,7 +1,7 @@
 //! Which instances there are: added, set up anew, removed. Reads only.
 //!
 //! Invariants: an instance with open runs keeps its address, as another address is another server, where their prompts would be posted a second time;
-//! an address belongs to one instance that was set up; at most one is the default; what the configuration file has only the file changes.
+//! an address belongs to one instance that was set up; a run changes nothing for others; at most one is the default; what the configuration file has only the file changes.
 
 use crate::event::{HostKeyTrusted, InstanceAdded, InstanceConfigured, InstanceRemoved, InstanceSetup, InstanceSource, NewEvent};
 use crate::id::{ClientId, InstanceId};
@@ -68,7 +68,9 @@ impl Engine {
             return Err(Refusal::AddressTaken { url, other: other.id().clone() });
         }
         let open = self.open_on(id);
-        if open > 0 && !same_place {
+        // Nor does a run that names a machine change how those log in that are there already.
+        let other_login = setup.source == InstanceSource::Adhoc && usable.is_some_and(|known| known.setup() != setup);
+        if open > 0 && (!same_place || other_login) {
             return Err(Refusal::InstanceBusy { instance: id.clone(), open });
         }
         let mut facts = Vec::new();

@@ -93,6 +93,20 @@ pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
     RunId::new(uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
 }
 
+/// Whether an instance is what somebody names: how to log in there is left as it is where nothing is said of it.
+fn serves(known: &Connection, named: &Connection) -> bool {
+    match (known, named) {
+        (Connection::Ssh(known), Connection::Ssh(named)) => {
+            let agrees = |named: &Option<String>, known: &Option<String>| named.is_none() || named == known;
+            known.url == named.url
+                && agrees(&named.identity, &known.identity)
+                && agrees(&named.password_file, &known.password_file)
+                && agrees(&named.output_dir, &known.output_dir)
+        }
+        (known, named) => known == named,
+    }
+}
+
 impl Intake {
     pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
         self.check_room()?;
@@ -276,7 +290,8 @@ impl Intake {
     /// The instance that is wanted, made known if it is not.
     pub(crate) async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
         let (instance, connection) = self.address(target)?;
-        if self.board.get(&instance).is_some_and(|known| known.instance.setup().connection == connection) {
+        let known = self.board.get(&instance);
+        if known.is_some_and(|known| serves(&known.instance.setup().connection, &connection)) {
             return Ok(instance);
         }
         let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
