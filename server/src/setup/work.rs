@@ -210,6 +210,9 @@ impl SetupLoop {
         let Some(setup) = self.setups.get(&id).filter(|_| self.aside(&id).is_none()) else { return };
         // What stands behind something unwritten waits too.
         if self.owed.iter().any(|(owed, _)| *owed == id) && input != SetupInput::Deadline {
+            if matches!(input, SetupInput::Report { .. }) {
+                return;
+            }
             self.owed.push_back((id, input));
             return;
         }
@@ -219,8 +222,8 @@ impl SetupLoop {
         };
         if let Err(error) = self.record(&id, events).await {
             tracing::error!(setup = %id, %error, "workflow not written");
-            // How far a step is may be left out; how it ends may not.
-            if error.refused().is_some() && matches!(input, SetupInput::Report { .. }) {
+            // How far a step is may be left out; how it ends may not, and must not wait behind it.
+            if matches!(input, SetupInput::Report { .. }) {
                 return;
             }
             if error.refused().is_some() {
