@@ -109,6 +109,9 @@ async fn add(args: &AddInstance, out: Out) -> Result<Exit, CliError> {
     let door = Door::open(&args.door).await?;
     let answer: Result<Value, CliError> = door.client().post(PATH, Body::json(body.to_string())).await;
     door.close(out).await;
+    if let Some(connection) = args.ssh.ssh.as_deref().filter(|_| answer.is_ok()) {
+        trust::tell_ignored(connection, out);
+    }
     told(answer?, "Added", out)
 }
 
@@ -161,6 +164,9 @@ async fn test(args: &TestInstance, out: Out) -> Result<Exit, CliError> {
     let answer: Result<Value, CliError> = door.client().post(&path, Body::json(body.to_string())).await;
     door.close(out).await;
     let answer = answer?;
+    if ssh {
+        trust::tell_ignored(&args.target, out);
+    }
     let report: ReportDoc = serde_json::from_value(answer.clone()).map_err(|error| strange(&error))?;
     match out.form() {
         Form::Json => out.line(answer)?,

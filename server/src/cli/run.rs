@@ -67,6 +67,9 @@ pub(crate) async fn run(args: &args::Run, out: Out) -> Result<Exit, CliError> {
         }
     };
     let patience = Duration::from_secs(args.patience.seconds);
+    if let Some(connection) = &args.ssh {
+        trust::tell_ignored(connection, out);
+    }
     if args.ssh.is_some()
         && let Err(error) = trust::prepare(&door, &created.run_id, args.trust.as_deref(), out).await
     {

@@ -4,10 +4,11 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use comfyd_adapters::ssh::Secret;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use comfyd_adapters::ssh::{Destination, Secret};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::args::{TrustInstance, UnlockInstance};
 use super::client::{Body, Client};
@@ -15,11 +16,18 @@ use super::error::{CliError, Exit};
 use super::handle::Door;
 use super::instances::{path_of, strange};
 use super::out::{Form, Out};
+use super::signals::Signals;
 use super::text::clean;
 use super::wire::RunDoc;
 
 /// How often a passphrase or a password is asked for.
 const ASKS: usize = 3;
+
+/// Says what of a connection is not needed, and so left out. What is wrong with it the server says.
+pub(crate) fn tell_ignored(connection: &str, out: Out) {
+    let parsed = Destination::parse(connection, Some("me"));
+    parsed.iter().flat_map(|parsed| &parsed.notices).for_each(|notice| out.notice(clean(notice)));
+}
 
 /// What of a test's verdict matters here.
 #[derive(Deserialize)]
@@ -129,7 +137,7 @@ fn asked(key: &HostKeyDoc, changed: bool, out: Out) -> Result<bool, CliError> {
 pub(crate) async fn unlock(args: &UnlockInstance, out: Out) -> Result<Exit, CliError> {
     let path = path_of(&args.name)?;
     let prompt = if args.password { "Password: " } else { "Passphrase of the private key: " };
-    let secret = hidden(prompt)?;
+    let secret = hidden(prompt).await?;
     let door = Door::open(&args.door).await?;
     let sent = tell(door.client(), &path, &secret, args.password).await;
     let verdict = match &sent {
@@ -154,34 +162,57 @@ async fn tell(client: &Client, path: &str, secret: &Secret, password: bool) -> R
     client.post(&format!("{path}/unlock"), Body::json(body.to_string())).await
 }
 
-/// Reads a line that the terminal does not show.
-fn hidden(prompt: &str) -> Result<Secret, CliError> {
-    let stdin = std::io::stdin();
-    let before = if stdin.is_terminal() { tcgetattr(&stdin).ok() } else { None };
-    if let Some(before) = &before {
+/// A terminal that shows nothing; dropped, it is as it was.
+struct Silent(Termios);
+
+impl Silent {
+    /// None where there is no terminal.
+    fn now() -> Result<Option<Self>, CliError> {
+        let stdin = std::io::stdin();
+        let Some(before) = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten() else { return Ok(None) };
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         let failed =
             |_| CliError::failed("no_terminal", "the terminal cannot hide what is typed", "Give it on the standard input.");
         tcsetattr(&stdin, OptionalActions::Flush, &silent).map_err(failed)?;
+        Ok(Some(Self(before)))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
+        let _ = writeln!(std::io::stderr());
+    }
+}
+
+/// Reads a line that the terminal does not show. Ctrl-C ends the question, and the terminal is as it was.
+async fn hidden(prompt: &str) -> Result<Secret, CliError> {
+    let nothing = || CliError::usage("no_secret", "nothing was typed", "Type it, or give it on the standard input.");
+    let mut signals = Signals::listen()?;
+    let silent = Silent::now()?;
+    if silent.is_some() {
         let mut stderr = std::io::stderr();
         // Who does not see the question can answer it all the same.
         let _ = write!(stderr, "{prompt}").and_then(|()| stderr.flush());
     }
-    let mut text = String::new();
-    let read = stdin.lock().read_line(&mut text);
-    if let Some(before) = &before {
-        // What was so before; a terminal that is gone needs nothing.
-        let _ = tcsetattr(&stdin, OptionalActions::Flush, before);
-        let _ = writeln!(std::io::stderr());
-    }
+    let (give, take) = oneshot::channel();
+    // A thread that the end of the program does not wait for.
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().read_line(&mut text);
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        // Nobody may wait for it any more.
+        let _ = give.send(read.map(|length| (length, Secret::new(text))));
+    });
+    let read = tokio::select! {
+        read = take => read,
+        () = signals.next() => return Err(nothing()),
+    };
     match read {
-        Ok(1..) => {
-            let length = text.trim_end_matches(['\r', '\n']).len();
-            text.truncate(length);
-            Ok(Secret::new(text))
-        }
-        Ok(_) | Err(_) => Err(CliError::usage("no_secret", "nothing was typed", "Type it, or give it on the standard input.")),
+        Ok(Ok((1.., secret))) => Ok(secret),
+        Ok(Ok(_) | Err(_)) | Err(_) => Err(nothing()),
     }
 }
 
@@ -211,12 +242,12 @@ pub(crate) async fn prepare(door: &Door, run: &str, trusted: Option<&str>, out: 
             }
             ("key_locked", _) if person => {
                 out.notice(clean(&problem.message));
-                let secret = hidden("Passphrase of the private key: ")?;
+                let secret = hidden("Passphrase of the private key: ").await?;
                 tell(client, &path, &secret, false).await?;
             }
             ("auth_failed", _) if person => {
                 out.notice(clean(&problem.message));
-                let secret = hidden("Password: ")?;
+                let secret = hidden("Password: ").await?;
                 tell(client, &path, &secret, true).await?;
             }
             // The run tells what it waits for.

@@ -146,6 +146,9 @@ impl Instances {
         for instance in gone.filter(|known| !listed(known.id())) {
             let input = Input::RemoveInstance { instance: instance.id().clone(), by: InstanceSource::Config };
             owed |= self.say(instance.id(), input).await;
+            if self.board.get(instance.id()).is_none() {
+                self.roads.forget(instance.id());
+            }
         }
         // The new default takes its place from the old one, so it comes last.
         let (defaults, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.default);

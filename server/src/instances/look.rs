@@ -150,7 +150,7 @@ impl Instances {
         let url = known.instance.url().to_owned();
         // Who tests has looked, so that what was refused before is tried again.
         self.try_again(&id);
-        let survey = self.walk(&id, &known.instance.setup().connection).await?;
+        let survey = self.walk(self.way(&id, &known.instance.setup().connection)?).await;
         self.linked.poke(&id);
         self.note(&id, &url, survey.stats.as_ref(), survey.queue, survey.features);
         Ok(report(Some(id), url, survey))
@@ -159,24 +159,22 @@ impl Instances {
     /// Goes the way to a place that may be no instance.
     pub(crate) async fn test_place(&self, place: &Place) -> Result<TestReport, Problem> {
         let connection = self.connection(place)?;
-        let id = match &connection {
-            Connection::Url(url) => parse_url(url)?.instance_id(),
+        let way = match &connection {
+            Connection::Url(url) => self.way(&parse_url(url)?.instance_id(), &connection)?,
+            // A way of its own: who tries another key changes nothing for the runs that use the one they have.
             Connection::Ssh(ssh) => {
-                let id = instance_of(ssh)?;
-                if let Some(way) = self.roads.over_ssh(&id, ssh) {
-                    way.try_again();
-                }
-                id
+                let way = self.roads.aside(&instance_of(ssh)?, ssh);
+                way.ok_or_else(|| Problem::internal("a connection that was understood is none"))?
             }
         };
-        let survey = self.walk(&id, &connection).await?;
+        let survey = self.walk(way).await;
         Ok(report(None, connection.url().to_owned(), survey))
     }
 
-    async fn walk(&self, id: &InstanceId, connection: &Connection) -> Result<Survey, Problem> {
+    async fn walk(&self, way: Arc<dyn Transport>) -> Survey {
         let _place = self.place().await;
         // A name of its own: a server forgets the socket of a name when another comes under it.
-        Ok(survey::walk(self.way(id, connection)?, &self.draw_client()).await)
+        survey::walk(way, &self.draw_client()).await
     }
 
     /// Asks an instance what it tells of itself.

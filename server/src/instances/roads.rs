@@ -41,14 +41,24 @@ pub(crate) struct Roads {
     tuning: Hot<Tuning>,
     rng: Arc<dyn Rng>,
     ways: Mutex<BTreeMap<InstanceId, Kept>>,
-    typed: Arc<Mutex<BTreeMap<InstanceId, Typed>>>,
+    typed: Arc<Mutex<AllTyped>>,
 }
+
+/// What was typed, by instance and address: another machine under the same name is never told.
+type AllTyped = BTreeMap<(InstanceId, String), Typed>;
 
 /// What was accepted and typed for one instance.
 struct Vouch {
     id: InstanceId,
+    url: String,
     board: Arc<Board>,
-    typed: Arc<Mutex<BTreeMap<InstanceId, Typed>>>,
+    typed: Arc<Mutex<AllTyped>>,
+}
+
+impl Vouch {
+    fn typed(&self) -> Typed {
+        locked(&self.typed).get(&(self.id.clone(), self.url.clone())).cloned().unwrap_or_default()
+    }
 }
 
 impl Trust for Vouch {
@@ -59,11 +69,11 @@ impl Trust for Vouch {
     }
 
     fn passphrase(&self) -> Option<Secret> {
-        locked(&self.typed).get(&self.id)?.passphrase.clone()
+        self.typed().passphrase
     }
 
     fn password(&self) -> Option<Secret> {
-        locked(&self.typed).get(&self.id)?.password.clone()
+        self.typed().password
     }
 }
 
@@ -106,19 +116,7 @@ impl Roads {
         if let Some(kept) = ways.get(id).filter(|kept| same_way(&kept.connection, connection)) {
             return Some(kept.way.clone());
         }
-        // It was written by the same grammar.
-        let destination = Destination::parse(&connection.command, None).ok()?.destination;
-        let path = |path: &Option<String>| path.as_deref().map(|path| self.surroundings.resolve(path));
-        let vouch = Vouch { id: id.clone(), board: Arc::clone(&self.board), typed: Arc::clone(&self.typed) };
-        let way = SshWay::new(SshConfig {
-            destination,
-            identity: path(&connection.identity),
-            password_file: path(&connection.password_file),
-            surroundings: self.surroundings.clone(),
-            trust: Arc::new(vouch),
-            keepalive: self.tuning.get().ssh_keepalive,
-            rng: Arc::clone(&self.rng),
-        });
+        let way = self.made(id, connection)?;
         let idle = |kept: &Kept| !kept.way.is_used();
         if ways.values().filter(|kept| idle(kept)).count() > MAX_IDLE {
             ways.retain(|id, kept| !idle(kept) || self.board.get(id).is_some());
@@ -127,17 +125,39 @@ impl Roads {
         Some(way)
     }
 
+    /// A way of its own to a machine, for whoever only tries something out: what it meets stands in nobody's way.
+    pub(crate) fn aside(&self, id: &InstanceId, connection: &SshConnection) -> Option<Arc<dyn Transport>> {
+        Some(Arc::new(self.made(id, connection)?.to_port(connection.comfyui_port).with_output_dir(connection.output_dir.clone())))
+    }
+
+    fn made(&self, id: &InstanceId, connection: &SshConnection) -> Option<SshWay> {
+        // It was written by the same grammar.
+        let destination = Destination::parse(&connection.command, None).ok()?.destination;
+        let path = |path: &Option<String>| path.as_deref().map(|path| self.surroundings.resolve(path));
+        let url = connection.url.clone();
+        let vouch = Vouch { id: id.clone(), url, board: Arc::clone(&self.board), typed: Arc::clone(&self.typed) };
+        Some(SshWay::new(SshConfig {
+            destination,
+            identity: path(&connection.identity),
+            password_file: path(&connection.password_file),
+            surroundings: self.surroundings.clone(),
+            trust: Arc::new(vouch),
+            keepalive: self.tuning.get().ssh_keepalive,
+            rng: Arc::clone(&self.rng),
+        }))
+    }
+
     /// Keeps what somebody typed for an instance.
-    pub(crate) fn unlock(&self, id: &InstanceId, passphrase: Option<Secret>, password: Option<Secret>) {
+    pub(crate) fn unlock(&self, id: &InstanceId, url: &str, passphrase: Option<Secret>, password: Option<Secret>) {
         let mut typed = locked(&self.typed);
-        let typed = typed.entry(id.clone()).or_default();
+        let typed = typed.entry((id.clone(), url.to_owned())).or_default();
         typed.passphrase = passphrase.or_else(|| typed.passphrase.take());
         typed.password = password.or_else(|| typed.password.take());
     }
 
     /// Forgets what was typed and learned for an instance that is removed.
     pub(crate) fn forget(&self, id: &InstanceId) {
-        locked(&self.typed).remove(id);
+        locked(&self.typed).retain(|(of, _), _| of != id);
         locked(&self.ways).remove(id);
     }
 }

@@ -104,6 +104,9 @@ impl Instances {
     pub(crate) async fn trust(&self, name: &str, fingerprint: &str, replace: bool) -> Result<InstanceView, Problem> {
         let (id, way) = self.ssh_of(name)?;
         let presented = self.presented(&way).await;
+        if let Some(error @ SshError::HostKeyRevoked { .. }) = way.control().stuck() {
+            return Err(Problem::new(409, error.code(), format!("fingerprint: failed to {error}"), error.hint()));
+        }
         let Some(Presented { machine, key }) = presented else {
             let view = self.one(name)?;
             return if view.trusted.iter().any(|trusted| trusted.fingerprint == fingerprint) {
@@ -113,9 +116,6 @@ impl Instances {
                 Err(Problem::new(409, "no_key_presented", message, "Test the instance, and look at what it presents."))
             };
         };
-        if let Some(error @ SshError::HostKeyRevoked { .. }) = way.control().stuck() {
-            return Err(Problem::new(409, error.code(), format!("fingerprint: failed to {error}"), error.hint()));
-        }
         if key.fingerprint() != fingerprint {
             let message = format!("fingerprint: {machine} presents {}, not {fingerprint}", key.fingerprint());
             let hint = "Compare the fingerprints anew: another machine may have got this address.";
@@ -147,6 +147,8 @@ impl Instances {
             return Some(presented.clone());
         }
         let _place = self.place().await;
+        // The connection ends with the question, unless a run needs it.
+        let _held = way.to_port(0);
         way.control().connect().await.err()?.presented().cloned()
     }
 
@@ -158,7 +160,8 @@ impl Instances {
         password: Option<Secret>,
     ) -> Result<InstanceView, Problem> {
         let (id, _) = self.ssh_of(name)?;
-        self.roads.unlock(&id, passphrase, password);
+        let url = self.known(name)?.instance.url().to_owned();
+        self.roads.unlock(&id, &url, passphrase, password);
         self.try_again(&id);
         self.one(name)
     }

@@ -49,5 +49,7 @@ fn a_run_from_zero_to_outputs_opens_no_port_but_comfyds_own() {
     assert_eq!(text(&done, "status"), "completed");
     assert_eq!(comfy.fake.ledger().prompt(&text(&done, "run_id")).posts, 1);
     place.ends(&["run", &flow, "--ssh", "ssh -A root@gpu"]).is(2).warns("ssh_option");
+    let printed = format!("{} -L 8080:localhost:8080", sshd.command());
+    place.ends(&["instances", "test", &printed, "--comfyui-port", port]).is(0).warns("8080:localhost:8080");
     place.ends(&["instances", "test", &sshd.command(), "--comfyui-port", port]).is(0).says("host_key").says("Runs can go to");
 }

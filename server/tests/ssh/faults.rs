@@ -78,7 +78,9 @@ async fn machines_with_narrow_rules_serve_all_the_same() {
     std::fs::write(banner.path(), "Welcome to the rental!\n".repeat(200)).expect("written");
     let banner = format!("Banner {}", banner.path().display());
     let noisy = noisy();
-    for settings in [&["MaxSessions 1"][..], &[&banner], &["Subsystem sftp /bin/false"], &[&noisy[0]]] {
+    for settings in
+        [&["MaxSessions 1"][..], &[&banner], &["Subsystem sftp /bin/false"], &["Subsystem none /bin/true"], &[&noisy[0]]]
+    {
         let world = World::trusted(settings, 50.0).await;
         if settings == [noisy[0].as_str()] {
             let talk = "echo Welcome to the rental!\necho 'boot=lies' >&2\n".repeat(50);
@@ -86,9 +88,7 @@ async fn machines_with_narrow_rules_serve_all_the_same() {
         }
         world.completed(world.first).await;
         // Outputs are looked for in the folder first, where that can be done.
-        let folder = world.dir.path().join("out");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        world.outputs_in(&folder).await;
+        world.knows_outputs().await;
         let run = world.run(SAMPLE).await;
         let view = world.completed(run).await;
         assert!(view.outputs.iter().all(|output| output.downloaded || output.text.is_some()), "{settings:?}: {:?}", view.outputs);

@@ -1,6 +1,6 @@
 //! A machine with an SSH server and a ComfyUI, and a comfyd.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfyd_adapters::comfy::tuning::Tuning;
@@ -9,7 +9,7 @@ use comfyd_engine::{RunId, RunView};
 use comfyd_fixtures::sshd::Sshd;
 use comfyd_fixtures::wire::Wire;
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
-use comfyd_server::app::{Execute, Source, Target};
+use comfyd_server::app::{Execute, Filter, Source, Target};
 use comfyd_server::instances::{InstanceView, Place, SetInstance, SshWish};
 use comfyd_server::server::{Running, ServeOptions, start};
 use tempfile::TempDir;
@@ -48,9 +48,9 @@ impl World {
     }
 
     async fn over(wire: Option<Wire>, sshd: Sshd, time_scale: f64) -> Self {
-        let fake = FakeComfy::new(FakeConfig { time_scale, ..FakeConfig::default() });
-        let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
         let dir = tempfile::tempdir().expect("a folder");
+        let fake = FakeComfy::new(FakeConfig { time_scale, folder: Some(dir.path().join("comfyui")), ..FakeConfig::default() });
+        let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
         std::fs::copy(sshd.key(), sshd.home().join(".ssh/id_ed25519")).expect("the key is where it is looked for");
         let running = start(options(&sshd, &dir)).await.expect("the server starts");
         Self { first: RunId::new(uuid::Uuid::nil()), sshd, wire, fake, running, dir }
@@ -85,7 +85,17 @@ impl World {
         self.wire.as_ref().expect("this world has one")
     }
 
-    /// From now on outputs lie in this folder too, as far as comfyd knows.
+    /// Where `ComfyUI` keeps its files.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join("comfyui").join(name)
+    }
+
+    /// From now on comfyd knows where outputs lie.
+    pub(crate) async fn knows_outputs(&self) {
+        self.outputs_in(&self.folder("output")).await;
+    }
+
+    /// From now on outputs lie in this folder, as far as comfyd knows.
     pub(crate) async fn outputs_in(&self, folder: &Path) {
         let instance = self.instance_of(self.first).await;
         let wish = SshWish { output_dir: Some(folder.display().to_string()), ..self.wish() };
@@ -118,7 +128,12 @@ impl World {
     pub(crate) async fn wait_for(&self, what: &str, is: impl Fn() -> bool) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while !is() {
-            assert!(tokio::time::Instant::now() < deadline, "not {what}\n{}", self.sshd.log());
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not {what}\n{:?}\n{}",
+                self.running.app.list(&Filter::default()),
+                self.sshd.log()
+            );
             tokio::time::sleep(GLANCE).await;
         }
     }

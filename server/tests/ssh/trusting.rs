@@ -1,6 +1,7 @@
 //! Which machine it is: unknown, accepted, changed, replaced; and what was typed.
 
-use comfyd_server::instances::{NewInstance, Place};
+use comfyd_server::app::{Execute, Source, Target};
+use comfyd_server::instances::{NewInstance, Place, SshWish};
 use serde_json::json;
 
 use crate::support::{SAMPLE, World};
@@ -51,12 +52,14 @@ async fn a_changed_key_stops_the_run_until_it_is_replaced_on_purpose() {
     world.sshd.new_host_key("rsa").expect("a key");
     world.sshd.restart().expect("sshd again");
     let now = world.sshd.fingerprint().expect("a fingerprint");
+    // What is posted before that is noticed would be in doubt, as it must be.
+    let instance = world.instance_of(first).await;
+    world.wait_for("noticed", || world.instance(&instance).obstacle.is_some()).await;
     let run = world.run(SAMPLE).await;
     let stopped = |view: &comfyd_engine::RunView| view.attention.as_ref().is_some_and(|it| it.kind == "host_key_changed");
     let waits = world.until(run, "stopped by the key", stopped).await;
     let message = waits.attention.expect("checked").message;
     assert!(message.contains(&before) && message.contains(&now), "{message}");
-    let instance = world.instance_of(run).await;
     let refused = world.running.app.trust_instance(&instance, &now, false).await.expect_err("it changed");
     assert_eq!(refused.code, "host_key_changed");
     let view = world.running.app.trust_instance(&instance, &now, true).await.expect("on purpose");
@@ -169,5 +172,49 @@ async fn a_port_that_nobody_listens_on_and_a_refused_login_are_told_apart() {
     world.sshd.authorize(&[]).expect("nobody");
     world.sshd.kill_sessions();
     assert_eq!(code().await, Some(("auth", "auth_failed")));
+    world.ends().await;
+}
+
+#[tokio::test]
+async fn a_run_that_names_the_machine_otherwise_changes_nothing_for_others() {
+    let world = World::trusted(&[], 1.0).await;
+    let first = world.first;
+    world.until(first, "running", |view| view.phase == "running").await;
+    let text = comfyd_fixtures::workflows::named(SAMPLE).expect("a fixture").json.to_owned();
+    let with = |wish: SshWish| Execute {
+        target: Some(Target::Ssh(wish)),
+        ..Execute::new(Source::Inline { text: text.clone(), file: None })
+    };
+    let key = world.sshd.home().join(".ssh/other").display().to_string();
+    let refused = world.running.app.execute(with(SshWish { identity: Some(key), ..world.wish() })).await;
+    assert_eq!(refused.expect_err("the other run goes on as it began").code, "instance_busy");
+    let second = world.running.app.execute(with(world.wish())).await.expect("it says nothing else").run_id;
+    for run in [first, second] {
+        world.completed(run).await;
+        assert_eq!(world.posts_of(run), 1);
+    }
+    world.ends().await;
+}
+
+#[tokio::test]
+async fn who_tries_another_key_stands_in_nobodys_way() {
+    let world = World::trusted(&[], 50.0).await;
+    world.completed(world.first).await;
+    let instance = world.instance_of(world.first).await;
+    world.sshd.authorize(&[]).expect("nobody");
+    world.sshd.kill_sessions();
+    let run = world.run_on(&instance).await;
+    let refused = |view: &comfyd_engine::RunView| view.attention.as_ref().is_some_and(|it| it.kind == "auth_failed");
+    world.until(run, "refused", refused).await;
+    let other = world.sshd.folder().join("other");
+    world.sshd.make_key(&other, "ed25519", "").expect("a key");
+    let place = Place::Ssh(SshWish { identity: Some(other.display().to_string()), ..world.wish() });
+    let report = world.running.app.test_place(&place).await.expect("a verdict");
+    assert!(!report.ok, "{:?}", report.steps);
+    // The key is put right at the machine, and somebody looks: the run goes on.
+    world.sshd.authorize(&[world.sshd.key()]).expect("authorized");
+    let report = world.running.app.test_instance(&instance).await.expect("a verdict");
+    assert!(report.ok, "{:?}", report.steps);
+    world.completed(run).await;
     world.ends().await;
 }
