@@ -1,10 +1,12 @@
 //! Small things for tests and examples: names, a little graph, and a rig that drives an engine by hand.
 
+use crate::comfy::ComfyEvent;
 use crate::command::{Addressed, Command, Outbox};
 use crate::engine::{Engine, Fact, Limits, Step};
-use crate::event::{PlannedNode, PromptSpec, RunSpec, Workload};
-use crate::id::{ClientId, CommandId, InstanceId, NodeId, RunId, Sha256, StreamId};
-use crate::input::{Input, LinkChange, Refusal};
+use crate::event::{NodeProgress, NodesProgressed, PlannedNode, PromptSpec, RunEvent, RunSpec, Workload};
+use crate::id::{ClientId, CommandId, InstanceId, NodeId, RunId, Seq, Sha256, StreamId};
+use crate::input::{Input, LinkChange, Outcome, Refusal, Request};
+use crate::journal::envelope::Body as _;
 use crate::run::Run;
 use crate::time::Timestamp;
 
@@ -155,4 +157,36 @@ impl Rig {
         self.say(Input::Restarted).expect("only requests are refused");
         owed
     }
+}
+
+/// The log of a run whose sampler told of one step after the other, `each` milliseconds apart: so many records.
+///
+/// # Panics
+/// If the engine refuses what is told here.
+pub fn progressing(run: RunId, records: u32, each: u64) -> Vec<(Seq, Vec<u8>)> {
+    let gpu = instance_id("gpu");
+    let mut engine = Engine::new(Limits::default());
+    let mut log: Vec<(Seq, Vec<u8>)> = Vec::new();
+    let mut say = |input: Input| {
+        let step = engine.handle(Timestamp(1000), input).expect("nothing is refused");
+        log.extend(step.facts.into_iter().filter_map(|fact| match fact {
+            Fact::Run(_, recorded) => Some((recorded.seq, recorded.event.encode(recorded.at))),
+            Fact::Instance(..) => None,
+        }));
+        step.commands
+    };
+    say(Input::AddInstance { instance: gpu.clone(), client: ClientId("test".into()), url: "http://127.0.0.1:8188".to_owned() });
+    say(Input::Link(gpu.clone(), LinkChange::Up { version: None, live: true, process: None }));
+    let spec = Box::new(RunSpec::new("long", gpu.clone(), Workload::Prompt(small_prompt())));
+    let commands = say(Input::Request(run, Request::Create { spec, blobs: vec![] }));
+    let accepted = Outcome::Accepted { prompt_id: run.into(), problems: vec![], refused: vec![] };
+    say(Input::Outcome(commands[0].id.clone(), accepted));
+    say(Input::Observed(gpu, ComfyEvent::Started { prompt: run.into() }));
+    while let Some((last, _)) = log.last().filter(|(last, _)| last.0 < u64::from(records)) {
+        let done = u32::try_from(last.0).expect("few records");
+        let event =
+            RunEvent::NodesProgressed(NodesProgressed { nodes: vec![NodeProgress { node: "2".into(), done, total: records }] });
+        log.push((last.next(), event.encode(Timestamp(1000 + each * last.0))));
+    }
+    log
 }

@@ -1,7 +1,7 @@
 //! A run's history as merge patches, for replay: what each event changed.
 //!
 //! Invariants: the patches, merged one by one into the state before them, give the run at each event as [`super::runs::at`] does, in the live shape. The
-//! log is folded once, on a thread, and the answer is sent while it is made.
+//! log is folded once, on a thread, from a place that is known of an earlier answer if there is one, and the answer is sent while it is made.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::pipe::{self, Pipe};
 use super::reply::{Answer, number, query_of};
 use super::routes::Ctx;
-use crate::patch::{Replay, live_shape, patch_between};
+use crate::patch::{Checkpoints, Fold, live_shape, patch_between};
 use crate::problem::Problem;
 
 /// How many entries an answer has at most.
@@ -103,10 +103,11 @@ pub(super) async fn patches(
     let to = wanted.min(from + (MOST - 1));
     let span = Span { run, from, to, last, next: (to < wanted).then_some(to + 1) };
     // The fold up to the first entry is done before the answer begins, so that a log which cannot be folded is said to be so.
-    let begun = tokio::task::spawn_blocking(move || span.begin(records)).await;
+    let places = ctx.places.clone();
+    let begun = tokio::task::spawn_blocking(move || span.begin(records, &places)).await;
     let begun = begun.map_err(|error| Problem::internal(format!("a log could not be folded: {error}")))?;
-    let (replay, first, rest) = begun.map_err(|error| crate::history::unreadable(run, &error))?;
-    let mut response = Response::new(pipe::body(place, move |pipe| span.write(replay, &first, rest, pipe)));
+    let (fold, first, rest) = begun.map_err(|error| crate::history::unreadable(run, &error))?;
+    let mut response = Response::new(pipe::body(place, move |pipe| span.write(fold, &first, rest, pipe)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -126,31 +127,36 @@ type Records = std::vec::IntoIter<(Seq, Vec<u8>)>;
 
 impl Span {
     /// Folds up to the first entry: the run then, that entry, and what is left.
-    fn begin(self, records: Vec<(Seq, Vec<u8>)>) -> Result<(Replay, Entry, Records), crate::core::RecoverError> {
-        let mut replay = Replay::new(self.run);
+    fn begin(
+        self,
+        records: Vec<(Seq, Vec<u8>)>,
+        places: &Checkpoints,
+    ) -> Result<(Fold, Entry, Records), crate::core::RecoverError> {
+        let (mut fold, known) = places.fold(self.run, &records, Seq(self.from));
         let mut records = records.into_iter();
+        records.by_ref().take(known).for_each(drop);
         let mut first = Entry { seq: self.from, at: String::new(), kind: "unknown", state: None, patch: None };
         for (seq, payload) in records.by_ref() {
-            let step = replay.take(seq, &payload)?;
+            let step = fold.take(seq, &payload)?;
             if seq.0 == self.from {
                 (first.at, first.kind) = (step.at.to_string(), step.kind);
                 break;
             }
         }
-        first.state = replay.view().map(|view| live_shape(&view));
-        Ok((replay, first, records))
+        first.state = fold.view().map(|view| live_shape(&view));
+        Ok((fold, first, records))
     }
 
-    fn write(self, mut replay: Replay, first: &Entry, rest: Records, pipe: &mut Pipe) -> io::Result<()> {
+    fn write(self, mut fold: Fold, first: &Entry, rest: Records, pipe: &mut Pipe) -> io::Result<()> {
         let Self { run, from, to, last, next } = self;
         let head = json!({ "success": true, "run_id": run, "from": from, "to": to, "last": last, "next": next }).to_string();
         // The list is written behind the other fields, piece by piece.
         write!(pipe, "{},\"entries\":[", head.trim_end_matches('}'))?;
         serde_json::to_writer(&mut *pipe, first)?;
-        let mut before = replay.view();
+        let mut before = fold.view();
         for (seq, payload) in rest.take_while(|(seq, _)| seq.0 <= to) {
-            let step = replay.take(seq, &payload).map_err(io::Error::other)?;
-            let after = replay.view();
+            let step = fold.take(seq, &payload).map_err(io::Error::other)?;
+            let after = fold.view();
             let whole = (seq.0 - from) % STATE_EVERY == 0;
             let (state, patch) = match (&before, &after) {
                 (Some(before), Some(after)) if !whole => (None, Some(patch_between(before, after))),
@@ -161,6 +167,7 @@ impl Span {
             serde_json::to_writer(&mut *pipe, &entry)?;
             before = after;
         }
+        fold.keep();
         pipe.write_all(b"]}")
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Ctx {
     pub(super) limits: Limits,
     pub(super) hubs: Hubs,
     pub(super) feed: Feed,
+    pub(super) places: crate::patch::Checkpoints,
 }
 
 /// Who may ask.
@@ -189,6 +190,7 @@ pub fn router_within(app: App, security: Security, bounds: Bounds) -> Router {
         limits: Limits::new(bounds),
         hubs: Hubs::new(Places::new(&boot)),
         feed: Feed::default(),
+        places: crate::patch::Checkpoints::default(),
     };
     let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.serve)(route.verb.filter())));
     routes

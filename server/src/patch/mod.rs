@@ -4,11 +4,12 @@
 //! shape is null, because in a merge patch null means *remove* (RFC 7396). Absent: HTTP; see [`crate::api`].
 
 mod between;
+mod checkpoints;
 mod merge;
 mod replay;
 mod shape;
 
 pub use between::patch_between;
+pub(crate) use checkpoints::{Checkpoints, Fold};
 pub use merge::{diff, merge};
-pub(crate) use replay::Replay;
 pub use shape::{list_shape, live_shape};

@@ -12,6 +12,13 @@ pub(crate) struct Replay {
     outbox: Outbox,
 }
 
+impl Clone for Replay {
+    fn clone(&self) -> Self {
+        // A muted outbox holds nothing.
+        Self { id: self.id, run: self.run.clone(), outbox: Outbox::muted() }
+    }
+}
+
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {

@@ -1,8 +1,14 @@
 //! What a run was: its events, its state at each of them, and the patches between.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::StatusCode;
+use comfyd_engine::testkit::{progressing, run_id};
+use comfyd_engine::{Seq, StreamId};
 use comfyd_server::patch::{list_shape, merge};
+use comfyd_server::store::{Append, Class, FileStore, Options, RealDisk, Sync};
 use serde_json::{Value, json};
 
 use crate::support::{House, Reply, asking};
@@ -93,4 +99,71 @@ async fn who_has_the_state_already_is_told_so() {
     let again = ask(whole.header("etag")).await;
     assert_eq!((again.status, again.body.len(), again.header("etag")), (StatusCode::NOT_MODIFIED, 0, whole.header("etag")));
     assert_eq!(ask("\"other\"").await.body, whole.body);
+}
+
+/// Writes the log of a run with so many events, before a server is there.
+fn write_long(data: &Path, events: u32) {
+    let write = async {
+        let options = Options { min_free: 0, ..Options::default() };
+        let (store, _found) = FileStore::open(data, Arc::new(RealDisk), options).expect("a store");
+        let payloads = progressing(run_id(1), events, 10).into_iter().map(|(_, payload)| payload).collect();
+        let append = Append { stream: StreamId::Run(run_id(1)), expected: Seq(0), payloads, class: Class::Ordinary };
+        store.append_all(vec![append], Sync::Now).await.expect("stored");
+        store.shutdown().await.expect("closed");
+    };
+    // The store is opened from a thread of its own, as the test's runtime is busy with this one.
+    std::thread::scope(|scope| {
+        let writes = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(write);
+        });
+        writes.join().expect("written");
+    });
+}
+
+#[tokio::test]
+async fn a_long_log_comes_in_answers_of_5000_and_each_state_is_that_of_its_event() {
+    const LONG: u32 = 7100;
+    let house = House::with(50.0, |options, dir| {
+        write_long(&dir.join("data"), LONG);
+        options
+    })
+    .await;
+    let run = run_id(1);
+    let ask = async |rest: &str| house.get(&format!("/api/v1/runs/{run}/{rest}")).await.json();
+    let bounds = |answer: &Value| ["from", "to", "next"].map(|key| answer[key].as_u64());
+    // From the middle first, so that the rest begins at a place that is known.
+    let middle = ask("patches?from=6001&to=7000").await;
+    assert_eq!(bounds(&middle), [Some(6001), Some(7000), None]);
+    let all = ask("patches").await;
+    assert_eq!(bounds(&all), [Some(1), Some(5000), Some(5001)]);
+    let rest = ask("patches?from=5001&to=7000").await;
+    assert_eq!(bounds(&rest), [Some(5001), Some(7000), None]);
+    let entries = [&all, &rest].map(|answer| answer["entries"].as_array().expect("a list").clone()).concat();
+    assert_eq!(entries.len(), 7000);
+    let mut shown = Value::Null;
+    for (n, entry) in (1..).zip(&entries) {
+        assert_eq!(entry["seq"], n);
+        assert_eq!(entry["state"].is_object(), n % 1000 == 1, "event {n}");
+        match entry.get("state") {
+            Some(state) => {
+                if !shown.is_null() {
+                    // The patches lead to the same state that stands among them, but for the event itself.
+                    assert_eq!((&shown["nodes"]["1"], &shown["run_id"]), (&state["nodes"]["1"], &state["run_id"]), "event {n}");
+                }
+                shown = state.clone();
+            }
+            None => merge(&mut shown, entry["patch"].clone()),
+        }
+        if n % 1000 == 0 || n % 1000 == 1 {
+            let mut at = ask(&format!("at/{n}")).await;
+            at.as_object_mut().expect("a run").remove("success");
+            let mut state = list_shape(&shown);
+            for view in [&mut at, &mut state] {
+                view["timing"]["estimated_completion"].take();
+            }
+            assert_eq!(state, at, "event {n}");
+        }
+    }
+    assert_eq!(middle["entries"], Value::from(entries[6000..].to_vec()), "whichever way it was folded");
 }
