@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use utoipa::IntoParams;
 
 use super::board::{Board, Next, Noted};
+use super::hints::Hints;
 use super::hub::{EVERY_MS, sleep_until};
 use super::limits::StreamPlace;
 use super::mux;
@@ -50,7 +51,8 @@ pub(super) struct Telling {
 ///
 /// Events: `list` with the newest runs, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
 /// reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
-/// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`.
+/// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`. `instances` and `setups` hint that instances or lists of steps have changed:
+/// who shows them reads them again.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",
     params(("last-event-id" = Option<String>, Header, description = "The id that was seen last: only what changed since is told."), Telling),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
@@ -75,7 +77,8 @@ pub(super) async fn all(
         (Some(list), number)
     };
     let beat = Instant::now() + sse::HEARTBEAT;
-    let reader = Reader { shared, news, ready, at, ended: false, beat, closing, _place: place, _watching: watching };
+    let hints = Hints::new(&ctx.app);
+    let reader = Reader { shared, news, hints, ready, at, ended: false, beat, closing, _place: place, _watching: watching };
     let closing = reader.closing.clone();
     let list = futures_util::stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
@@ -93,6 +96,7 @@ fn listed(app: &App) -> String {
 struct Reader {
     shared: Arc<Shared>,
     news: watch::Receiver<u64>,
+    hints: Hints,
     ready: Option<Bytes>,
     /// The number of the last change that was sent.
     at: u64,
@@ -134,6 +138,7 @@ impl Reader {
             tokio::select! {
                 () = self.closing.closed() => return None,
                 changed = self.news.changed() => changed.ok()?,
+                hint = self.hints.next() => return Some(hint),
                 () = tokio::time::sleep_until(self.beat) => return Some(sse::heartbeat()),
             }
         }

@@ -19,6 +19,7 @@ mod follow;
 mod graph;
 mod guard;
 mod health;
+mod hints;
 mod host;
 mod hub;
 mod instances;

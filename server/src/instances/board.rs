@@ -8,9 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use comfyd_adapters::comfy::stats::Device;
 use comfyd_adapters::comfy::survey::Features;
 use comfyd_engine::{Instance, InstanceId, InstanceSource, Timestamp};
+use tokio::sync::watch;
 
 /// An instance as it is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Known {
     /// What its log tells.
     pub(crate) instance: Instance,
@@ -33,6 +34,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     inner: RwLock<Inner>,
+    /// Counts the times that something changed.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,17 @@ impl Board {
         let known: BTreeMap<_, _> = known.map(|known| (known.instance.id().clone(), Arc::new(known))).collect();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.seen.retain(|id, seen| known.get(id).is_some_and(|known| known.instance.url() == seen.url));
+        let differs = inner.known != known;
         inner.known = known;
+        drop(inner);
+        if differs {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Tells that some instance has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Notes what was seen of an instance.

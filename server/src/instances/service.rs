@@ -112,6 +112,11 @@ impl Instances {
         }
     }
 
+    /// Tells that some of them have changed.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.board.changes()
+    }
+
     /// All of them, by name.
     pub(crate) fn list(&self) -> Vec<InstanceView> {
         let loads = self.live.loads();
