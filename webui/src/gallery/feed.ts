@@ -31,6 +31,7 @@ export interface Made {
 
 const PAGE = 60;
 const AT_ONCE = 6;
+const AGAIN_MS = 1500;
 
 interface PageOfRuns {
   runs: Summary[];
@@ -80,7 +81,8 @@ export class Feed {
       const runs = page.runs.filter((run) => run.outputs > 0);
       for (let at = 0; at < runs.length; at += AT_ONCE) {
         const found = await Promise.all(runs.slice(at, at + AT_ONCE).map((run) => this.#read(run)));
-        this.made.value = [...this.made.peek(), ...found.filter((one) => one.shots.length > 0)];
+        const shown = new Set(this.made.peek().map((one) => one.summary.run_id));
+        this.made.value = [...this.made.peek(), ...found.filter((one) => one.shots.length > 0 && !shown.has(one.summary.run_id))];
       }
       this.searched.value += page.runs.length;
       this.#cursor = page.next_cursor ?? undefined;
@@ -90,24 +92,36 @@ export class Feed {
     }
   }
 
-  /** Brings in what came since. */
+  /** Brings in what came since; what comes meanwhile too. */
   async refresh(): Promise<void> {
-    const ids = [...this.news.peek()];
-    this.news.value = new Set();
-    const known = new Map(this.made.peek().map((one) => [one.summary.run_id, one]));
-    for (const id of ids) {
-      const summary = this.#fresh.get(id);
-      if (!summary) continue;
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    while (this.news.peek().size > 0 && !this.#abort.signal.aborted) {
+      const ids = [...this.news.peek()];
+      this.news.value = new Set();
       try {
-        const made = await this.#read(summary);
-        if (made.shots.length > 0) known.set(id, made);
+        for (const id of ids) {
+          const summary = this.#fresh.get(id);
+          if (summary) this.#put(await this.#read(summary));
+        }
       } catch (thrown) {
-        if (!this.#abort.signal.aborted) this.state.value = { ...this.state.peek(), problem: problemOf(thrown).message };
+        if (this.#abort.signal.aborted) break;
+        this.state.value = { ...this.state.peek(), problem: problemOf(thrown).message };
+        // The server may be busy; they are still news.
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        this.news.value = new Set([...ids, ...this.news.peek()]);
       }
     }
-    if (!this.#abort.signal.aborted) this.made.value = [...known.values()].sort((a, b) => (a.summary.run_id < b.summary.run_id ? 1 : -1));
+    this.#refreshing = false;
   }
 
+  /** Puts a run to its place, instead of what was shown of it. */
+  #put(made: Made): void {
+    const others = this.made.peek().filter((one) => one.summary.run_id !== made.summary.run_id);
+    this.made.value = made.shots.length > 0 ? [...others, made].sort((a, b) => (a.summary.run_id < b.summary.run_id ? 1 : -1)) : others;
+  }
+
+  #refreshing = false;
   readonly #fresh = new Map<string, Summary>();
 
   #hear(runs: Summary[], deleted: string[]): void {

@@ -95,9 +95,10 @@ export function Gallery(): JSX.Element {
   };
   const summaries = useComputed(() => new Map(feed.made.value.map(({ summary }) => [summary.run_id, summary])));
   const news = feed.news.value.size;
-  useEffect(() => {
-    if (news > 0 && (box.current?.scrollTop ?? 0) < 40) void feed.refresh();
-  }, [news, feed]);
+  // Each time that there are some, and not each time that another number of them is painted.
+  useEffect(() => feed.news.subscribe((some) => {
+    if (some.size > 0 && (box.current?.scrollTop ?? 0) < 40) void feed.refresh();
+  }), [feed]);
   const keys = new Set(chosen.value.map(keyOf));
   const outputs = made.reduce((all, { shots }) => all + shots.length, 0);
   return (
