@@ -215,3 +215,35 @@ test('the look beforehand says where it goes; what is sure to be refused blocks 
   assert.ok(await page.isDisabled('button:has-text("Run Workflow")'));
   await page.close();
 });
+
+test('a batch: a table is pasted, a wrong value is told, and each row is a run', async () => {
+  const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
+  await page.fill('[data-field="3.steps"] input', '2');
+  await page.fill('.launch-run input[type=text]', 'a batch');
+  await page.getByRole('button', { name: 'Run Workflow' }).click({ modifiers: ['Alt'] });
+  await page.waitForSelector('.batch-table tbody tr');
+  const paste = (text) => page.locator('.batch-table td input').first().evaluate((cell, text) => {
+    const data = new DataTransfer();
+    data.setData('text/plain', text);
+    cell.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+  }, text);
+  await paste('Seed\tColour\n1\tred');
+  await page.getByRole('alert').filter({ hasText: 'No input is called “Colour”' }).waitFor();
+  await paste('Seed\tSteps\tPrompt\n18446744073709551610\t3\t"a <b>red</b> boat, ""fast"""\n2\t0\ta blue boat\n3\t\ta green boat');
+  await page.getByRole('alert').filter({ hasText: '1 value is not usable' }).waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Run 3 runs' }).isDisabled());
+  await page.getByLabel('Steps of run 2').fill('4');
+  await page.getByRole('button', { name: 'Run 3 runs' }).click();
+  await runOf(page);
+  const { runs } = await on.server.call('GET', '/api/v1/runs?name=a%20batch');
+  assert.equal(runs.length, 3);
+  assert.equal(new Set(runs.map((run) => run.batch)).size, 1);
+  const texts = await Promise.all(runs.map(async (run) => (await fetch(`${on.server.origin}/api/v1/runs/${run.run_id}/workflow`, { headers: { Authorization: `Bearer ${on.server.token}` } })).text()));
+  assert.ok(texts.some((text) => text.includes('18446744073709551610')), 'a seed beyond 2^53 is sent as it was given');
+  const steps = texts.map((text) => JSON.parse(text).workflow).map((graph) => [graph[3].inputs.steps, graph[6].inputs.text]);
+  assert.deepEqual(steps.sort(), [[2, 'a green boat'], [3, 'a <b>red</b> boat, "fast"'], [4, 'a blue boat']]);
+  await page.waitForSelector('text=batch');
+  await page.close();
+});
+
+test('nothing was complained of', () => assert.deepEqual(on.browser.complaints, []));

@@ -76,3 +76,21 @@ test('a search and a filter ask the server, and their emptiness says what was as
   await page.reload();
   await page.waitForSelector('[data-run]');
 });
+
+test('a batch is one row: cancel all asks once, and says how many', async () => {
+  const graph = workflow('20_custom_slow_previews');
+  graph['1'].inputs.steps = 5000;
+  const MANY = FULL ? 1000 : 40;
+  for (let index = 0; index < MANY / 40; index += 1) {
+    graph['1'].inputs.seed = 900_000 + 100 * index;
+    await on.server.call('POST', '/api/v1/batches', { workflow: graph, workflow_name: 'many at once', variations: Array.from({ length: 40 }, (_, seed) => ({ inputs: { '2.seed': index * 100 + seed } })) });
+  }
+  const button = page.getByRole('button', { name: 'cancel 40' }).first();
+  await button.click();
+  assert.equal((await on.server.call('GET', '/api/v1/runs?limit=1&status=cancelled')).runs.filter((run) => run.workflow_name === 'many at once').length, 0, 'it asks first');
+  await page.getByRole('button', { name: 'Yes, cancel 40' }).click();
+  await page.getByRole('status').filter({ hasText: '40 asked to stop' }).waitFor();
+  await until('their end', async () => (await on.server.call('GET', '/api/v1/runs?limit=100&status=cancelled&name=many%20at%20once')).runs.length >= 40);
+});
+
+test('nothing was complained of', () => assert.deepEqual(on.browser.complaints, []));

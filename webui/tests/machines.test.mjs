@@ -28,6 +28,17 @@ test('an instance is tested, added, asked to be the default, and removed', async
   await card.locator('button:has-text("Make it the default")').click();
   // This server was started with an address for runs that name none: that stays, and is said.
   await card.locator('[role=alert]:has-text("the server was started with")').waitFor();
+  // Another label and another address for the same server; one that is no address is refused in words.
+  await card.getByRole('button', { name: 'Change gpu-b' }).click();
+  await card.getByLabel('Address or SSH command').fill('http://no port:x');
+  await card.getByRole('button', { name: 'Save' }).click();
+  await card.locator('.edit-instance [role=alert]').waitFor();
+  await card.getByLabel('Label').fill('The <b>big</b> one');
+  await card.getByLabel('Address or SSH command').fill(on.comfy.url.replace('127.0.0.1', 'localhost') + '/');
+  await card.getByRole('button', { name: 'Save' }).click();
+  await card.getByRole('heading', { name: 'The <b>big</b> one' }).waitFor();
+  await card.locator('.edit-instance').waitFor({ state: 'detached' });
+  assert.equal((await on.server.call('GET', '/api/v1/instances/gpu-b')).label, 'The <b>big</b> one');
   await card.locator('[aria-label="Remove gpu-b"]').click();
   await card.locator('button:has-text("Remove it")').click();
   await card.waitFor({ state: 'detached' });

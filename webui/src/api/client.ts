@@ -74,9 +74,10 @@ export async function send<T>(method: 'POST' | 'PUT' | 'DELETE', path: string, b
   return (await (await answered(request)).json()) as T;
 }
 
-/** A request with files. */
-export async function sendForm<T>(path: string, form: FormData, headers: Record<string, string> = {}): Promise<T> {
-  const request = fetch(path, { method: 'POST', headers: { ...OWN, ...headers }, body: form });
+/** A request with a body that is ready: a form with files, or a text of JSON, which may hold numbers that this page cannot. */
+export async function sendReady<T>(path: string, body: FormData | string, headers: Record<string, string> = {}): Promise<T> {
+  const json = typeof body === 'string' ? { 'Content-Type': 'application/json' } : {};
+  const request = fetch(path, { method: 'POST', headers: { ...OWN, ...json, ...headers }, body });
   return (await (await answered(request)).json()) as T;
 }
 

@@ -1,7 +1,12 @@
 /** The first page: what one can begin with. */
+import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { get, send } from '../api/client';
+import type { Instance } from '../api/types';
+import { Act } from '../parts/action';
 import { Tile } from '../parts/tile';
-import { hrefOf, onLink } from './route';
+import { hrefOf, onLink, openRun } from './route';
 import { PAGES } from '../views';
 
 /** Cards for a start. */
@@ -24,11 +29,34 @@ export function Home(): JSX.Element {
             <p class="home-act"><a class="button big" href={hrefOf({ view: 'instances' })} onClick={onLink({ view: 'instances', pane: 'main' })}>Instances</a></p>
           </Tile>
         )}
-        <Tile title="⌨️ From a terminal">
-          <pre class="box">comfyd run workflow.json</pre>
-          <p class="muted">Runs of the command line appear here too. <code>comfyd demo</code> needs no GPU.</p>
-        </Tile>
+        <Demo />
       </div>
     </div>
+  );
+}
+
+/** A template that every installation has. */
+const SAMPLE = 'txt2img_basic';
+
+/** A first run without anything to choose; without an instance, how one gets a simulated one. */
+function Demo(): JSX.Element {
+  const on = useSignal<Instance | undefined>(undefined);
+  useEffect(() => {
+    const abort = new AbortController();
+    // Without an answer the command is shown, which works anyway.
+    get<{ instances: Instance[] }>('/api/v1/instances', abort.signal).then(({ instances }) => (on.value = instances.find((one) => one.default)), () => undefined);
+    return () => abort.abort();
+  }, []);
+  const run = async (): Promise<void> => {
+    const { run_id: id } = await send<{ run_id: string }>('POST', '/api/v1/runs', { template: SAMPLE, workflow_name: 'Text to image' });
+    openRun(id);
+  };
+  return (
+    <Tile title="🧪 Try it">
+      {on.value
+        ? <><p class="muted">A small picture from the built-in sample, on {on.value.label ?? on.value.name}.</p><p class="home-act"><Act class="big" do={run}>▶️ Run the sample</Act></p></>
+        : <><pre class="box">comfyd demo</pre><p class="muted">In a terminal: a simulated ComfyUI with a sample run. It needs no GPU and no set-up.</p></>}
+      <p class="muted">Runs of the command line (<code>comfyd run workflow.json</code>) appear here too.</p>
+    </Tile>
   );
 }

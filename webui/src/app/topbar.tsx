@@ -1,7 +1,9 @@
 /** The bar at the top: what runs, the link, and the ways to everything else. */
 import type { JSX } from 'preact';
 import { counts, link } from '../live/store';
+import { clock, now } from '../parts/time';
 import { PAGES } from '../views';
+import { allDoneAt } from './eta';
 import { overlay } from './keys';
 import { hrefOf, onLink, route, type View } from './route';
 
@@ -23,7 +25,7 @@ export function TopBar(): JSX.Element {
           })}
         </nav>
       )}
-      <span class="tally right"><b>{running}</b> running · <b>{waiting}</b> waiting{attention > 0 && <> · <b class="text-warn">{attention}</b> <span class="text-warn">need you</span></>}</span>
+      <span class="tally right"><b>{running}</b> running · <b>{waiting}</b> waiting{attention > 0 && <> · <b class="text-warn">{attention}</b> <span class="text-warn">need you</span></>}<AllDone /></span>
       <LinkState />
       <button type="button" class="wide-only" onClick={() => (overlay.value = 'palette')} title="Search runs and actions">⌘ <kbd>Ctrl K</kbd></button>
       <button type="button" class="plain" aria-label="Notifications" title="Notifications" onClick={() => (overlay.value = 'alerts')}>🔔</button>
@@ -31,6 +33,14 @@ export function TopBar(): JSX.Element {
       {PAGES.new && <a class="button primary" href={hrefOf({ view: 'new', name: undefined })} onClick={onLink({ view: 'new', name: undefined, pane: 'main' })}>+ New run</a>}
     </header>
   );
+}
+
+/** How long everything that is open still takes. */
+function AllDone(): JSX.Element | null {
+  const at = allDoneAt.value;
+  if (at === undefined) return null;
+  const left = at - now.value;
+  return <> · <time data-clock="" class="num" title="When everything that is open is done, by what such runs usually take">{left >= 1000 ? `ETA all ~${clock(left)}` : 'any moment'}</time></>;
 }
 
 const LINKS = { connecting: ['connecting', 'warn'], live: ['live', 'ok'], lost: ['offline', 'warn'], denied: ['logged out', 'bad'] } as const;

@@ -2,17 +2,18 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
-import { Problem, problemOf, sendForm } from '../api/client';
+import { Problem, problemOf, sendReady } from '../api/client';
 import type { Field, Instance } from '../api/types';
 import { go, openRun } from '../app/route';
 import { Box, Tile } from '../parts/tile';
+import { BatchEditor } from './batch';
+import { batchOf, bodyOf } from './body';
 import { FormField } from './fields';
 import { Preflight, useFindings } from './preflight';
 import { type Source, spare } from './source';
-import { diced, filled, inputsText, isFile, startOf, type Values, wrongWith } from './values';
+import { type Sheet, variationsText } from './sheet';
+import { diced, filled, isFile, startOf, type Values, wrongWith } from './values';
 
-/** Above what others wait with. */
-const TO_THE_FRONT = 100;
 const MOST_AT_ONCE = 64;
 
 /** What was sent last for a source. */
@@ -53,6 +54,7 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
   const times = useSignal(1);
   const all = useSignal(false);
   const busy = useSignal(false);
+  const sheet = useSignal<Sheet | undefined>(undefined);
   const problem = useSignal<Problem | undefined>(undefined);
   const target = chosen ?? byDefault?.name;
   useEffect(() => {
@@ -82,7 +84,7 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
         for (const seed of form.filter((field) => field.kind === 'seed')) {
           if (fresh.value.includes(seed.id) || index > 0) drawn[seed.id] = diced();
         }
-        const { run_id: id } = await sendForm<{ run_id: string }>('/api/v1/runs', bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), { 'Idempotency-Key': crypto.randomUUID() });
+        const { run_id: id } = await sendReady<{ run_id: string }>('/api/v1/runs', bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), { 'Idempotency-Key': crypto.randomUUID() });
         made ??= id;
       }
       if (made !== undefined) openRun(made);
@@ -90,6 +92,18 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
       problem.value = problemOf(thrown);
     }
     busy.value = false;
+  };
+
+  const runBatch = async (): Promise<void> => {
+    if (!sheet.value) return;
+    keepLast(source.key, values.value, fresh.value);
+    const body = batchOf(source, values.value, chosen, name.value.trim(), variationsText(form, sheet.value));
+    const { runs } = await sendReady<{ runs: { run_id: string }[] }>('/api/v1/batches', body, { 'Idempotency-Key': crypto.randomUUID() });
+    if (runs[0]) openRun(runs[0].run_id);
+  };
+  const openSheet = (): void => {
+    const first = form.find((field) => field.kind === 'seed') ?? form.find((field) => !isFile(field));
+    sheet.value ??= { columns: first ? [first.id] : [], rows: [first?.kind === 'seed' ? [diced()] : ['']] };
   };
 
   const shown = form.filter((field) => all.value || !field.advanced);
@@ -122,9 +136,15 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
           <label title="With more than one each has a seed of its own">Runs<input class="num" type="number" min="1" max={MOST_AT_ONCE} value={times.value} onInput={(event) => (times.value = Math.min(MOST_AT_ONCE, Math.max(1, Math.floor(Number(event.currentTarget.value)) || 1)))} /></label>
         </div>
         <p class="launch-button">
-          <button class="primary big" type="submit" disabled={busy.value || blocked} aria-busy={busy.value} title="Shift: to the front of the queue" onClick={(event) => (event.currentTarget.dataset.front = event.shiftKey ? 'yes' : '')}>
+          <button class="primary big" type="submit" disabled={busy.value || blocked} aria-busy={busy.value} title="Shift: to the front of the queue. Alt: a batch" onClick={(event) => {
+            event.currentTarget.dataset.front = event.shiftKey ? 'yes' : '';
+            if (!event.altKey) return;
+            event.preventDefault();
+            openSheet();
+          }}>
             {busy.value ? <span class="spinner" aria-hidden="true" /> : '▶️'} {times.value > 1 ? `Run ${times.value} times` : 'Run Workflow'}
-          </button>
+          </button>{' '}
+          <button type="button" class="plain" aria-expanded={sheet.value !== undefined} onClick={() => (sheet.value ? (sheet.value = undefined) : openSheet())}>▦ Batch …</button>
         </p>
         {problem.value && (
           <Box tone="bad" role="alert">
@@ -133,8 +153,9 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
             {problem.value.details !== undefined && <pre class="json">{problem.value.details}</pre>}
           </Box>
         )}
-        <Preflight instance={instances.find((one) => one.name === target)} look={found} findings={findings} title={name.value.trim() || source.title} times={times.value} wrong={wrong.length} />
+        <Preflight instance={instances.find((one) => one.name === target)} look={found} findings={findings} title={name.value.trim() || source.title} times={sheet.value?.rows.length ?? times.value} wrong={wrong.length} />
       </Tile>
+      {sheet.value && <BatchEditor form={form} sheet={sheet.value} blocked={blocked} pictures={Object.keys(files.value).length} onSheet={(next) => (sheet.value = next)} onRun={runBatch} onClose={() => (sheet.value = undefined)} />}
     </form>
   );
 }
@@ -149,21 +170,4 @@ function withFile(files: Record<string, File>, field: Field, file: File | undefi
   if (file) next[field.id] = file;
   else delete next[field.id];
   return next;
-}
-
-function bodyOf(source: Source, values: Values, files: Record<string, File>, instance: string | undefined, name: string, front: boolean): FormData {
-  const body = new FormData();
-  if (source.template !== undefined) body.set('template', source.template);
-  else body.set('workflow', source.text ?? JSON.stringify(source.graph));
-  if (source.canvas !== undefined) body.set('canvas', source.canvas);
-  const inputs = inputsText(source.form, values, files);
-  if (inputs !== '{}') body.set('inputs', inputs);
-  if (instance !== undefined) body.set('instance', instance);
-  body.set('workflow_name', name || source.title);
-  if (front) body.set('priority', String(TO_THE_FRONT));
-  for (const field of source.form) {
-    const file = files[field.id];
-    if (file && isFile(field)) body.set(`input_images[${field.node_id}]`, file, file.name);
-  }
-  return body;
 }

@@ -217,6 +217,10 @@ export class Hub {
         this.tell({ say: 'deleted', id });
         break;
       }
+      case 'setups':
+      case 'instances':
+        this.tell({ say: 'hint', of: sent.name });
+        break;
       default:
         if (sent.name.startsWith('run_')) this.hearOfRun(sent.name, data as OfRun);
     }

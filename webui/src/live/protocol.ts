@@ -14,6 +14,9 @@ export interface Picture {
   url: string;
 }
 
+/** What may have changed, so that who shows it reads it again. */
+export type Hint = 'setups' | 'instances';
+
 /** From a page. */
 export type Asked =
   | { say: 'watch'; runs: string[] }
@@ -27,6 +30,7 @@ export type Told =
   | { say: 'list'; runs: Summary[] }
   | { say: 'run'; run: Summary }
   | { say: 'deleted'; id: string }
+  | { say: 'hint'; of: Hint }
   | { say: 'state'; id: string; run: LiveRun }
   | { say: 'patch'; id: string; patch: unknown }
   | { say: 'picture'; id: string; picture: Picture }

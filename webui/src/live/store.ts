@@ -10,7 +10,7 @@ import type { Run, Summary } from '../api/types';
 import { openLine } from './line';
 import { listed, type LiveRun, merged } from './merge';
 import { paced } from './pace';
-import type { Asked, LinkState, Picture, Told } from './protocol';
+import type { Asked, Hint, LinkState, Picture, Told } from './protocol';
 
 /** A run that is looked at. */
 export interface Watched {
@@ -37,6 +37,8 @@ export const link = signal<{ state: LinkState; since: number; tries: number }>({
 export const isListed = signal(false);
 /** Counts up when the list of the newest runs was read anew: pages of older runs are asked for again. */
 export const listEpoch = signal(0);
+/** Each counts up when that may have changed: by word of the server, and when the link is there again. */
+export const hints: Record<Hint, Signal<number>> = { setups: signal(0), instances: signal(0) };
 
 const newest = new Map<string, Summary>();
 const changed = new Set<string>();
@@ -118,6 +120,7 @@ function keep(id: string): Kept {
 function take(told: Told): void {
   switch (told.say) {
     case 'link':
+      if (told.state === 'live' && link.peek().state !== 'live') for (const hint of Object.values(hints)) hint.value += 1;
       link.value = { state: told.state, since: told.since, tries: told.tries };
       break;
     case 'list':
@@ -134,6 +137,9 @@ function take(told: Told): void {
       newest.set(told.run.run_id, told.run);
       changed.add(told.run.run_id);
       flush.ask();
+      break;
+    case 'hint':
+      hints[told.of].value += 1;
       break;
     case 'deleted':
       newest.delete(told.id);

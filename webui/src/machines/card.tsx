@@ -2,14 +2,15 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { get, send } from '../api/client';
+import { get, type Problem, problemOf, send } from '../api/client';
 import type { InstanceNow } from '../api/types';
 import { go } from '../app/route';
 import { Act } from '../parts/action';
 import { Confirm } from '../parts/confirm';
 import { ago, bytes, now } from '../parts/time';
-import { Badge, Bar, type Tone } from '../parts/tile';
+import { Badge, Bar, Box, type Tone } from '../parts/tile';
 import { HostKeyDialog } from './hostkey';
+import { placeOf } from './place';
 import { Report } from './report';
 import type { Machine, Verdict } from './types';
 
@@ -47,6 +48,7 @@ function useNow(name: string, isUp: boolean): { newest: InstanceNow | undefined;
 export function InstanceCard({ machine, onChange }: { machine: Machine; onChange: () => void }): JSX.Element {
   const verdict = useSignal<Verdict | undefined>(undefined);
   const asks = useSignal(false);
+  const edits = useSignal(false);
   const state = STATES[machine.state] ?? { word: machine.state, tone: 'grey' as const, about: '' };
   const { newest, latencies } = useNow(machine.name, machine.state === 'connected' || machine.state === 'polling' || machine.state === 'idle');
   const devices = newest?.devices ?? machine.devices ?? [];
@@ -92,13 +94,41 @@ export function InstanceCard({ machine, onChange }: { machine: Machine; onChange
           {obstacle != null && (obstacle.kind === 'key_locked' || obstacle.kind === 'auth_failed') && <Unlock path={path} kind={obstacle.kind} onDone={onChange} />}
           <button type="button" onClick={() => go({ view: 'run', run: undefined, on: machine.name, pane: 'list' })}>Runs</button>
           {!machine.default && machine.source !== 'config' && <Act do={() => send('PUT', path, { default: true }).then(onChange)}>Make it the default</Act>}
+          {machine.source === 'api' && <button type="button" aria-expanded={edits.value} aria-label={`Change ${machine.name}`} onClick={() => (edits.value = !edits.value)}>✎ Change</button>}
           {machine.source === 'api' && <Confirm sure="Remove it" label={`Remove ${machine.name}`} do={() => send('DELETE', path).then(onChange)}>🗑</Confirm>}
         </div>
+        {edits.value && <Edit machine={machine} path={path} onDone={() => { edits.value = false; verdict.value = undefined; onChange(); }} />}
       </div>
       {asks.value && key !== undefined && (
         <HostKeyDialog instance={machine.name} machine={key.machine} presented={key} changed={changed} known={(machine.trusted ?? []).find((known) => known.machine === key.machine)} onClose={() => (asks.value = false)} onTrusted={() => { verdict.value = undefined; onChange(); }} />
       )}
     </section>
+  );
+}
+
+/** Another label or address. With open runs the address stays, and the server says so. */
+function Edit({ machine, path, onDone }: { machine: Machine; path: string; onDone: () => void }): JSX.Element {
+  const before = machine.ssh_connection ?? machine.url;
+  const label = useSignal(machine.label ?? '');
+  const place = useSignal(before);
+  const wrong = useSignal<Problem | undefined>(undefined);
+  const save = async (): Promise<void> => {
+    const moved = place.value.trim() !== before;
+    const named = label.value.trim() !== (machine.label ?? '');
+    try {
+      if (moved || named) await send('PUT', path, { ...(moved && placeOf(place.value)), ...(named && { label: label.value.trim() }) });
+      onDone();
+    } catch (thrown) {
+      wrong.value = problemOf(thrown);
+    }
+  };
+  return (
+    <form class="stack edit-instance" onSubmit={(event) => { event.preventDefault(); void save(); }}>
+      <label>Label<input type="text" maxLength={200} placeholder={machine.name} value={label.value} onInput={(event) => (label.value = event.currentTarget.value)} /></label>
+      <label>Address or SSH command<input type="text" required spellcheck={false} value={place.value} onInput={(event) => (place.value = event.currentTarget.value)} /></label>
+      {wrong.value && <Box tone="bad" role="alert"><p class="strong">{wrong.value.message}</p><p class="muted">{wrong.value.hint}</p></Box>}
+      <p class="row"><button type="submit" class="primary">Save</button></p>
+    </form>
   );
 }
 

@@ -3,13 +3,16 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { get, problemOf, send } from '../api/client';
+import { hints } from '../live/store';
 import { Box, Empty, Tile } from '../parts/tile';
 import { InstanceCard } from './card';
 import { Report } from './report';
 import { HostKeyDialog } from './hostkey';
+import { nameOf, placeOf } from './place';
 import type { Machine, Verdict } from './types';
 
-const POLL_MS = 2000;
+/** How much waits somewhere changes without a word. */
+const POLL_MS = 5000;
 
 /** The page. */
 export function Instances(): JSX.Element {
@@ -30,9 +33,10 @@ export function Instances(): JSX.Element {
         if (!abort.signal.aborted) problem.value = problemOf(thrown).message;
       },
     );
-    read();
+    const stop = hints.instances.subscribe(read);
     const timer = setInterval(() => !document.hidden && read(), POLL_MS);
     return () => {
+      stop();
       clearInterval(timer);
       abort.abort();
     };
@@ -46,20 +50,6 @@ export function Instances(): JSX.Element {
       <Add onAdded={look} isFirst={all.value?.length === 0} />
     </div>
   );
-}
-
-/** How a place is reached, from what was typed. */
-export function placeOf(text: string): { url: string } | { ssh_connection: string } {
-  const place = text.trim();
-  if (/^https?:\/\//i.test(place)) return { url: place };
-  if (/^(ssh\s|\S+@)/.test(place)) return { ssh_connection: place };
-  return { url: `http://${place}` };
-}
-
-/** A name from a place, in the letters that names may have. */
-export function nameOf(place: string): string {
-  const host = /@\[?([^\s\]]+)/.exec(place)?.[1] ?? /^(?:https?:\/\/)?\[?([^/\s\]]+)/i.exec(place.trim())?.[1] ?? '';
-  return host.toLowerCase().replace(/[^a-z0-9._-]+/g, '-').replace(/^[^a-z0-9]+/, '').slice(0, 60);
 }
 
 function Add({ onAdded, isFirst }: { onAdded: () => void; isFirst: boolean }): JSX.Element {

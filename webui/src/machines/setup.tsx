@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { get, Problem, problemOf, send } from '../api/client';
 import type { Action, Instance, Setup } from '../api/types';
 import { go, openRun, route } from '../app/route';
+import { hints } from '../live/store';
 import { callAction } from '../run/actions';
 import { Act } from '../parts/action';
 import { Elapsed } from '../parts/time';
@@ -13,22 +14,11 @@ import { type Plan, planOf, PLANS } from './plans';
 import { type Step, StepList } from './steps';
 import type { Task } from './tasks';
 
-const POLL_MS = 700;
-
 interface Waits {
   kind: string;
   message: string;
   hint?: string | null;
   actions: Action[];
-}
-
-/** What was started, so that it can be started again from a step. */
-function keptPlan(id: string): { steps: Plan['steps']; body: Record<string, unknown> } | undefined {
-  try {
-    return JSON.parse(localStorage.getItem(`comfyd.plan.${id}`) ?? 'null') as ReturnType<typeof keptPlan> | null ?? undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The page: the list of the address, else the one that goes on, else a plan. */
@@ -39,8 +29,9 @@ export function SetupPage(): JSX.Element {
   const isRead = useSignal(false);
   const again = useSignal(0);
   useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
     const abort = new AbortController();
+    let busy = false;
+    let owed = false;
     const read = async (): Promise<void> => {
       try {
         const query = name === undefined ? 'type=generic_workflow' : `workflow_id=${encodeURIComponent(name)}`;
@@ -56,13 +47,22 @@ export function SetupPage(): JSX.Element {
         if (problem.value.status === 404) state.value = undefined;
       }
       isRead.value = true;
-      const over = state.peek() !== undefined && state.peek()?.status !== 'executing';
-      if (!abort.signal.aborted && !over) timer = setTimeout(() => void read(), document.hidden ? POLL_MS * 8 : POLL_MS);
     };
-    void read();
+    // One look at a time; what changed meanwhile is looked at after it.
+    const look = async (): Promise<void> => {
+      owed = true;
+      if (busy) return;
+      busy = true;
+      while (owed && !abort.signal.aborted) {
+        owed = false;
+        await read();
+      }
+      busy = false;
+    };
+    const stop = hints.setups.subscribe(() => void look());
     return () => {
+      stop();
       abort.abort();
-      clearTimeout(timer);
     };
   }, [name, again.value]);
   const lookAgain = (): void => void (again.value += 1);
@@ -76,11 +76,6 @@ export function SetupPage(): JSX.Element {
 
 async function start(steps: Plan['steps'], body: Record<string, unknown>): Promise<void> {
   const { workflow_id: id } = await send<{ workflow_id: string }>('POST', '/workflow/start', { ...body, steps });
-  try {
-    localStorage.setItem(`comfyd.plan.${id}`, JSON.stringify({ steps, body }));
-  } catch {
-    // Then it cannot be retried by one click.
-  }
   go({ name: id });
 }
 
@@ -159,11 +154,9 @@ function Going({ state, onChange }: { state: Setup; onChange: () => void }): JSX
     failed: step.error != null && step.status === 'failed' ? `${step.error.message} ${step.error.hint}` : undefined,
   }));
   const machine = state.instance ?? state.url ?? state.ssh_connection;
-  const plan = keptPlan(state.workflow_id);
   const failedAt = state.steps.findIndex((step) => step.status === 'failed');
-  const retry = async (): Promise<void> => {
-    if (plan) await start(plan.steps.map((step, index) => ({ ...step, enabled: step.enabled && index >= Math.max(0, failedAt) })), plan.body);
-  };
+  const failedRun = failedAt >= 0 ? runs[failedAt] : undefined;
+  const resume = (): Promise<void> => send('POST', '/workflow/resume', { workflow_id: state.workflow_id }).then(onChange);
   return (
     <Tile title="▶️ Execute Workflow" aside={<span class="muted right cut">{machine != null && <>{machine} · </>}<Elapsed from={state.start_time} to={state.end_time ?? (isOver ? state.last_update : undefined)} precise /></span>}>
       <p class="setup-button">
@@ -178,11 +171,16 @@ function Going({ state, onChange }: { state: Setup; onChange: () => void }): JSX
           <div class="actions">{waits.actions.map((action) => <Act key={action.id} class={action.id === 'stop' ? '' : 'primary'} do={() => callAction(action).then(onChange)}>{action.label}</Act>)}</div>
         </Box>
       )}
-      <StepList steps={steps} onOpen={runs.some((run) => run != null) ? (index) => runs[index] != null && openRun(runs[index]) : undefined} />
+      <StepList steps={steps} isOver={isOver} onOpen={runs.some((run) => run != null) ? (index) => runs[index] != null && openRun(runs[index]) : undefined} />
       {isOver && (
         <Box tone={state.status === 'completed' ? 'ok' : state.status === 'failed' ? 'bad' : 'grey'} role="status" class="setup-end">
           <p class="strong">{state.status === 'completed' ? '✅ All steps are done' : state.status === 'failed' ? '❌ A step failed' : '■ It was stopped'} · <Elapsed from={state.start_time} to={state.end_time ?? state.last_update} precise /></p>
-          {state.status !== 'completed' && plan && <div class="actions"><Act class="primary" do={retry}>Retry{failedAt > 0 ? ' from this step' : ''}</Act></div>}
+          {state.status !== 'completed' && (
+            <div class="actions">
+              <Act class="primary" do={resume}>{state.status === 'failed' ? 'Retry from this step' : '▶️ Go on'}</Act>
+              {failedRun != null && <button type="button" onClick={() => openRun(failedRun)}>View Logs</button>}
+            </div>
+          )}
         </Box>
       )}
     </Tile>

@@ -21,13 +21,13 @@ const SIGNS: Record<string, string> = {
 };
 const WORDS: Record<string, string> = { pending: 'will run', in_progress: 'in progress', completed: 'completed', failed: 'failed', blocked: 'blocked', skipped: 'skipped' };
 
-/** The list of steps. `onToggle` is there while it can still be chosen what runs. */
-export function StepList({ steps, onToggle, onOpen }: { steps: Step[]; onToggle?: ((index: number) => void) | undefined; onOpen?: ((index: number) => void) | undefined }): JSX.Element {
+/** The list of steps. `onToggle` is there while it can still be chosen what runs; when it `isOver` nothing is on its way. */
+export function StepList({ steps, isOver = false, onToggle, onOpen }: { steps: Step[]; isOver?: boolean; onToggle?: ((index: number) => void) | undefined; onOpen?: ((index: number) => void) | undefined }): JSX.Element {
   return (
     <ol class="steps">
       {steps.map((step, index) => (
         <li key={`${index} ${step.action}`}>
-          {index > 0 && <Arrow state={arrowOf(steps, index)} />}
+          {index > 0 && <Arrow state={arrowOf(steps, index, isOver)} />}
           <StepTile step={step} onToggle={onToggle && (() => onToggle(index))} onOpen={onOpen && (() => onOpen(index))} />
         </li>
       ))}
@@ -55,7 +55,7 @@ function StepTile({ step, onToggle, onOpen }: { step: Step; onToggle: (() => voi
 export type ArrowState = 'idle' | 'filling' | 'done' | 'failed';
 
 /** The arrow belongs to the real pair of steps: those that are skipped are looked past. */
-export function arrowOf(steps: Step[], index: number): ArrowState {
+export function arrowOf(steps: Step[], index: number, isOver: boolean): ArrowState {
   const isReal = (step: Step): boolean => step.enabled && step.status !== 'skipped';
   const next = steps[index];
   const before = steps.slice(0, index).findLast(isReal);
@@ -66,7 +66,7 @@ export function arrowOf(steps: Step[], index: number): ArrowState {
     case 'in_progress': case 'blocked': return 'filling';
     case 'failed': return 'failed';
     // Waiting: the arrow fills while the pause between the two steps lasts.
-    default: return before && steps.every((step) => step.status !== 'in_progress' && step.status !== 'failed' && step.status !== 'blocked') ? 'filling' : 'idle';
+    default: return !isOver && before && steps.every((step) => step.status !== 'in_progress' && step.status !== 'failed' && step.status !== 'blocked') ? 'filling' : 'idle';
   }
 }
 

@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { problemOf } from '../api/client';
 
 /** A button whose click is a call. */
-export function Act(props: { do: () => Promise<unknown>; class?: string; title?: string; label?: string; children: ComponentChildren }): JSX.Element {
+export function Act(props: { do: () => Promise<unknown>; class?: string; title?: string; label?: string; disabled?: boolean; children: ComponentChildren }): JSX.Element {
   const busy = useSignal(false);
   const wrong = useSignal<string | undefined>(undefined);
   const click = async (): Promise<void> => {
@@ -20,7 +20,7 @@ export function Act(props: { do: () => Promise<unknown>; class?: string; title?:
   };
   return (
     <>
-      <button type="button" class={props.class} title={props.title} aria-label={props.label} disabled={busy.value} aria-busy={busy.value} onClick={() => void click()}>
+      <button type="button" class={props.class} title={props.title} aria-label={props.label} disabled={busy.value || props.disabled === true} aria-busy={busy.value} onClick={() => void click()}>
         {busy.value && <span class="spinner" aria-hidden="true" />}
         {props.children}
       </button>

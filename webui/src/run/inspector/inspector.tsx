@@ -1,10 +1,11 @@
 /** The column at the side: the newest picture, and what is known of one node or of the whole run. */
 import type { JSX } from 'preact';
-import type { Node, Run, RunWorkflow } from '../../api/types';
-import { go } from '../../app/route';
+import { type Node, nodeState, type NodeState, type Run, type RunWorkflow } from '../../api/types';
+import { go, hrefOf, onLink } from '../../app/route';
 import type { Picture } from '../../live/protocol';
+import { type Task, TaskList } from '../../machines/tasks';
 import { Elapsed, fullTime, ms, span, timeOfDay } from '../../parts/time';
-import { Bar, Badge, nodeName, NodeBadge, Tile } from '../../parts/tile';
+import { Bar, nodeName, NodeBadge, Tile } from '../../parts/tile';
 import { NodeInputs } from '../inputs/inputs';
 import { Outputs } from '../outputs/outputs';
 import { InstanceTile } from './instance';
@@ -61,35 +62,34 @@ function NodeTile({ run, node, workflow, live }: { run: Run; node: Node; workflo
   );
 }
 
-/** The rolling window of a long list: four rows around what runs, the others counted. */
-function around(nodes: Node[], most: number): { before: Node[]; shown: Node[]; after: Node[] } {
-  if (nodes.length <= most + 4) return { before: [], shown: nodes, after: [] };
-  const running = nodes.findIndex((node) => node.state === 'running' || node.state === 'failed');
-  const last = nodes.findLastIndex((node) => node.state === 'done' || node.state === 'cached');
-  const at = running >= 0 ? running : last + 1;
-  const first = Math.max(0, Math.min(at - 1, nodes.length - most));
-  return { before: nodes.slice(0, first), shown: nodes.slice(first, first + most), after: nodes.slice(first + most) };
+const TASKS: Partial<Record<NodeState, string>> = { waiting: 'pending', done: 'success' };
+
+/** A node as a task of a list. */
+function taskOf(node: Node): Task {
+  const state = nodeState(node);
+  const steps = state === 'running' && node.steps != null ? `${Math.round(node.progress)}% [${node.step ?? 0}/${node.steps}]` : undefined;
+  const to = { node: node.node_id };
+  return {
+    id: node.node_id, name: `${node.node_type || nodeName(node)} (${node.node_id})`, status: TASKS[state] ?? state, note: steps ?? (state === 'failed' ? node.message : undefined) ?? null,
+    link: { href: hrefOf(to), onClick: onLink(to) },
+  };
 }
 
-/** The nodes of a run as the plan's checklist. */
+/** What a run that is over has come to, in a line. */
+function noteOf(run: Run): string | undefined {
+  const { start_time: began, end_time: ended } = run.timing;
+  const took = began != null && ended != null ? ` after ${span((ms(ended) ?? 0) - (ms(began) ?? 0))}` : '';
+  if (run.status === 'completed') return `Completed${took}, ${run.outputs.length} ${run.outputs.length === 1 ? 'output' : 'outputs'}`;
+  return run.status === 'cancelled' ? `Stopped${took}` : undefined;
+}
+
+/** The nodes of a run as the plan's checklist, as the tasks of a step are. */
 export function Checklist({ run }: { run: Run }): JSX.Element {
   const counted = run.nodes.filter((node) => node.counts);
   const order = [...counted].sort((a, b) => (ms(a.start_time) ?? Infinity) - (ms(b.start_time) ?? Infinity) || 0);
-  const { before, shown, after } = around(order.length > 0 ? order : run.nodes, 8);
-  const done = before.filter((node) => node.state === 'done' || node.state === 'cached').length;
   return (
     <Tile title="🧩 Nodes" aside={<span class="num muted right">{run.progress.completed_nodes}/{run.progress.total_nodes} nodes</span>}>
-      <ul class="tasks">
-        {before.length > 0 && <li><span class="grow">{before.length} others</span><Badge tone="ok">Success ({done}/{before.length})</Badge></li>}
-        {shown.map((node) => (
-          <li key={node.node_id} data-check={node.node_id}>
-            <a class="grow cut" href="" title={`${nodeName(node)} (${node.node_id})`} onClick={(event) => { event.preventDefault(); go({ node: node.node_id }); }}>{node.node_type || nodeName(node)} ({node.node_id})</a>
-            {node.state === 'running' && node.steps != null && <span class="num muted">{node.step ?? 0}/{node.steps}</span>}
-            <NodeBadge node={node} />
-          </li>
-        ))}
-        {after.length > 0 && <li><span class="grow muted">{after.length} others</span><Badge tone="grey">{after.every((node) => node.state === 'not_reached') ? 'Not reached' : 'Pending'}</Badge></li>}
-      </ul>
+      <TaskList tasks={(order.length > 0 ? order : run.nodes).map(taskOf)} note={noteOf(run)} />
     </Tile>
   );
 }
