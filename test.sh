@@ -122,7 +122,7 @@ oracle() {
   bash fixtures/real-comfyui.sh "$dir" "$port"
   local status=0
   python3 tests/oracle/run.py --work target/oracle --convert target/debug/examples/convert --url "http://127.0.0.1:$port" \
-    --docs docs/conversion.md --goldens fixtures/canvas "$@" || status=$?
+    --base "$dir/base" --docs docs/conversion.md --goldens fixtures/canvas "$@" || status=$?
   kill "$(cat "$dir/base/pid.$port")" || true
   return "$status"
 }

@@ -7,8 +7,12 @@ use comfyd_workflow::{Classes, Converted, Moment, Options, Problem, convert};
 use serde_json::{Value, json};
 
 /// Where comfyd knowingly does something else, by the warning that says so.
-const FAULTS: [(&str, &str); 3] = [
+const FAULTS: [(&str, &str); 7] = [
     ("fault_control_not_saved", "control_not_saved"),
+    ("fault_group_node_bypassed", "group_node"),
+    ("fault_group_node_muted", "group_node"),
+    ("fault_group_node_takes_a_linked_widget", "group_node"),
+    ("fault_group_node_with_reroutes", "group_node"),
     ("fault_inner_subgraph_bypassed", "inner_subgraph_off"),
     ("fault_primitive_into_a_subgraph", "primitive_handed_on"),
 ];
@@ -87,6 +91,30 @@ fn faults_of_the_page_are_put_right() {
     );
     assert_eq!(of("fault_primitive_into_a_subgraph")["20:5"]["inputs"]["width"], 768);
     assert!(of("fault_inner_subgraph_bypassed").keys().all(|id| !id.starts_with("40:30:")));
+    let muted = of("fault_group_node_muted");
+    assert_eq!(muted.keys().collect::<Vec<_>>(), ["2", "3", "4"], "what is muted takes no part");
+    assert!(muted["2"]["inputs"].get("images").is_none() && muted["4"]["inputs"]["images"] == json!(["3", 0]));
+    let bypassed = of("fault_group_node_bypassed");
+    assert_eq!((bypassed.len(), &bypassed["4"]["inputs"]["images"]), (2, &json!(["1", 0])));
+    assert_eq!(of("fault_group_node_takes_a_linked_widget")["5:4"]["inputs"]["width"], json!(["1", 0]));
+    let through = of("fault_group_node_with_reroutes");
+    assert_eq!((&through["8:6"]["inputs"]["image"], &through["4"]["inputs"]["images"]), (&json!(["1", 0]), &json!(["8:6", 0])));
+}
+
+#[test]
+fn group_nodes_that_cannot_be_known_are_refused() {
+    let inside = |class: &str| json!({"nodes": [{"type": class, "widgets_values": [5]}], "links": [], "external": []});
+    let with = |class: &str, group: Value| {
+        let mut file = canvas(&json!([{"id": 7, "type": class}]), &json!([]));
+        file["extra"] = json!({"groupNodes": {"g": group}});
+        let problems = converted(&file).expect_err("it is refused");
+        assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+        problems.into_iter().map(|problem| (problem.node.unwrap_or_default(), problem.reason.code())).collect::<Vec<_>>()
+    };
+    assert_eq!(with("workflow/g", inside("PrimitiveNode")), [("7".to_owned(), "needs_browser")]);
+    assert_eq!(with("workflow>g", inside("NoSuchClass")), [("7:0".to_owned(), "unknown_class")]);
+    assert_eq!(with("workflow>other", inside("Load")), [("7".to_owned(), "unknown_class")], "the file does not bring it");
+    assert_eq!(with("workflow/g", json!({"nodes": 3})), [(String::new(), "not_a_canvas")], "an empty group runs nothing");
 }
 
 #[test]
@@ -196,4 +224,60 @@ fn what_is_broadcast_is_refused_and_not_dropped() {
     assert!(of(&everywhere(2, json!(1)), &links).is_ok(), "what is muted gives nothing");
     assert!(of(&everywhere(0, Value::Null), &json!([])).is_ok(), "nor what takes nothing");
     assert!(of(&json!([{"id": 1, "type": "Seed Everywhere"}]), &json!([])).is_err());
+}
+
+/// As these packs describe their nodes, and as canvas files in the wild have them.
+#[test]
+fn packs_whose_widgets_are_plain_data_convert_and_the_others_are_refused() {
+    let info = json!({
+        "mxSlider": {"input": {"required": {"Xi": ["INT", {"default": 20}], "Xf": ["FLOAT", {"default": 20}], "isfloatX": ["INT", {"default": 0, "min": 0, "max": 1}]}}, "output": ["*"]},
+        "mxSeed": {"input": {"required": {"X": ["INT", {"default": 0}]}}, "output": ["INT"]},
+        "easy seed": {"input": {"required": {"seed": ["INT", {"default": 0}]}}, "output": ["INT"]},
+        "Seed (rgthree)": {"input": {"required": {"seed": ["INT", {"default": 0, "min": -1125899906842624_i64, "max": 1125899906842624_i64}]}}, "output": ["INT"]},
+        "Power Lora Loader (rgthree)": {"input": {"required": {}, "optional": {"model": ["MODEL"], "clip": ["CLIP"]}}, "output": ["MODEL", "CLIP"]},
+        "Power Primitive (rgthree)": {"input": {"optional": {}}, "output": ["*"]},
+        "VHS_VideoCombine": {"input": {"required": {"frame_rate": ["FLOAT", {"default": 8}], "format": [["image/gif", "video/h264-mp4"]], "number": ["INT"]}}, "output": ["VHS_FILENAMES"], "output_node": true},
+        "Text Multiline": {"input": {"required": {"text": ["STRING", {"default": "", "multiline": true}]}}, "output": ["STRING"]},
+        "Take": {"input": {"required": {"value": ["INT", {"forceInput": true}]}}, "output": [], "output_node": true},
+    });
+    let classes = Classes::from_value(info).expect("an object");
+    let of = |nodes: &Value, links: &Value| {
+        let now = Moment { year: 2026, month: 11, day: 22, hour: 1, minute: 2, second: 3 };
+        convert(&canvas(nodes, links), &classes, &Options { now, seed: 0 })
+    };
+    let input = |name: &str, link: i64| json!([{"name": name, "type": "INT", "link": link}]);
+    let nodes = json!([
+        {"id": 1, "type": "mxSlider", "widgets_values": [120, 120.5, 1], "properties": {"value": 120.5, "min": 0, "max": 300}},
+        {"id": 2, "type": "mxReroute", "inputs": [{"name": "", "type": "*", "link": 1}], "outputs": [{"name": "", "type": "*"}]},
+        {"id": 3, "type": "Take", "inputs": input("value", 2)},
+        {"id": 4, "type": "easy seed", "widgets_values": [77, "fixed", null]},
+        {"id": 5, "type": "Seed (rgthree)", "widgets_values": [-1, "", "", ""]},
+        {"id": 6, "type": "Power Lora Loader (rgthree)", "widgets_values": [{}, {"type": "PowerLoraLoaderHeaderWidget"}, {"on": true, "lora": "a.safetensors", "strength": 0.5, "strengthTwo": null}, {}, ""]},
+        {"id": 7, "type": "VHS_VideoCombine", "inputs": [{"name": "number", "type": "INT", "widget": {"name": "number"}, "link": 3}],
+            "widgets_values": {"frame_rate": 12, "format": "video/h264-mp4", "crf": 19, "pix_fmt": "yuv420p", "number": 1, "videopreview": {"hidden": false}}},
+        {"id": 8, "type": "Text Multiline", "widgets_values": ["a\nb"]},
+        {"id": 9, "type": "mxSeed", "widgets_values": [5]},
+        {"id": 10, "type": "Label (rgthree)", "title": "read me"},
+    ]);
+    let graph =
+        of(&nodes, &json!([[1, 1, 0, 2, 0, "*"], [2, 2, 0, 3, 0, "INT"], [3, 9, 0, 7, 0, "INT"]])).expect("it converts").graph;
+    let inputs: BTreeMap<&str, &Value> = graph.iter().map(|(id, node)| (id.as_str(), &node["inputs"])).collect();
+    assert_eq!(inputs["1"], &json!({"Xi": 120, "Xf": 120.5, "isfloatX": 1}));
+    assert_eq!(inputs["3"], &json!({"value": ["1", 0]}));
+    assert_eq!((&inputs["4"]["seed"], &inputs["5"]["seed"], &inputs["9"]["X"]), (&json!(77), &json!(-1), &json!(5)));
+    assert_eq!(inputs["6"]["lora_1"], json!({"on": true, "lora": "a.safetensors", "strength": 0.5, "strengthTwo": null}));
+    assert_eq!(
+        inputs["7"],
+        &json!({"frame_rate": 12, "format": "video/h264-mp4", "number": ["9", 0], "crf": 19, "pix_fmt": "yuv420p"})
+    );
+    assert_eq!(inputs["8"], &json!({"text": "a\nb"}));
+    assert_eq!(graph.len(), 8, "what is for people only is left out");
+    for refused in [
+        json!({"id": 1, "type": "Power Primitive (rgthree)", "widgets_values": ["INT", 5]}),
+        json!({"id": 1, "type": "Seed (rgthree)", "widgets_values": [-2, "", "", ""]}),
+    ] {
+        let problems = of(&json!([refused]), &json!([])).expect_err("only the page knows");
+        assert_eq!((problems[0].node.as_deref(), problems[0].reason.code()), (Some("1"), "needs_browser"));
+        assert!(!problems[0].remedy.is_empty());
+    }
 }

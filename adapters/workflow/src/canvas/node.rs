@@ -1,5 +1,7 @@
 //! A node of a canvas file.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::json::{id, list, object, text};
@@ -29,6 +31,8 @@ pub struct Node {
     pub position: Option<[f64; 2]>,
     /// How large it is.
     pub size: Option<[f64; 2]>,
+    /// What its widgets are set to whatever was saved, by name: not in the file, but what an old group node held for it.
+    pub(crate) set: BTreeMap<String, Value>,
 }
 
 /// An input of a node.
@@ -69,7 +73,7 @@ pub enum SavedValues {
 
 impl Node {
     /// Reads a node; none if it has no id or no class.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
         let values = match fields.get("widgets_values") {
             Some(Value::Array(values)) => SavedValues::InOrder(values.clone()),
@@ -88,6 +92,7 @@ impl Node {
             properties: object(fields.get("properties")).cloned().unwrap_or_default(),
             position: pair(fields.get("pos")),
             size: pair(fields.get("size")),
+            set: BTreeMap::new(),
         })
     }
 

@@ -140,6 +140,11 @@ impl<'a> Class<'a> {
         of(Group::Required).chain(of(Group::Optional)).collect()
     }
 
+    /// An input as `/object_info` writes it.
+    pub(crate) fn spec(&self, input: &Input<'_>) -> Option<&'a Value> {
+        object(self.fields.get("input"))?.get(input.group.name())?.get(&*input.name)
+    }
+
     /// The names in `input_order`, if the class says an order.
     pub fn order(&self, group: Group) -> Option<Vec<&'a str>> {
         let order = object(self.fields.get("input_order"))?;

@@ -1,7 +1,8 @@
 //! From the file to graphs of nodes that have the inputs and widgets of their classes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::groups::open_groups;
 use super::ids::{Renamed, make_unique};
 use super::links::{place_links, without_rivals};
 use super::model::{Graph, Mode, Node, Output, Role, Slot};
@@ -10,7 +11,7 @@ use super::restore::{Restored, restore};
 use crate::canvas::{self, Canvas, File};
 use crate::classes::{Class, Classes};
 use crate::nearest::Nearest;
-use crate::report::Warning;
+use crate::report::{Problem, Warning};
 
 /// All graphs of a file; the canvas is the first.
 #[derive(Debug)]
@@ -18,20 +19,32 @@ pub(super) struct World<'a> {
     pub(super) classes: &'a Classes,
     pub(super) graphs: Vec<Graph>,
     pub(super) warnings: Vec<Warning>,
+    /// What cannot be converted at all.
+    pub(super) refusals: Vec<Problem>,
     /// What is most like the classes that are not known.
     pub(super) nearest: Nearest,
 }
 
 impl<'a> World<'a> {
     pub(super) fn build(mut file: File, classes: &'a Classes) -> Self {
-        let renamed = make_unique(&mut file);
+        let (mut renamed, left_out) = make_unique(&mut file);
+        let opened = open_groups(&mut file, classes, &mut renamed);
         let definitions: BTreeMap<String, usize> =
             file.subgraphs.iter().enumerate().map(|(place, graph)| (graph.id.clone(), place + 1)).collect();
         let ports: Vec<Ports> = std::iter::once(&file.root)
             .chain(&file.subgraphs)
             .map(|graph| (graph.inputs.clone(), graph.outputs.clone()))
             .collect();
-        let mut world = Self { classes, graphs: Vec::new(), warnings: Vec::new(), nearest: Nearest::default() };
+        let mut world = Self {
+            classes,
+            graphs: Vec::new(),
+            warnings: opened.warnings,
+            refusals: opened.problems,
+            nearest: Nearest::default(),
+        };
+        for id in left_out {
+            world.warn(Some(id), "double_id", "another node of this subgraph has the same id; this one is left out");
+        }
         for (place, canvas) in std::iter::once(file.root).chain(file.subgraphs).enumerate() {
             let graph = world.graph(canvas, place, &definitions, &ports, &renamed);
             world.graphs.push(graph);
@@ -59,12 +72,7 @@ impl<'a> World<'a> {
             renamed.iter().filter(|((graph, _), _)| *graph == place).map(|((_, old), new)| (new, old)).collect();
         let links = without_rivals(&canvas);
         let mut nodes = Vec::with_capacity(canvas.nodes.len());
-        let mut taken = BTreeSet::new();
         for file in canvas.nodes {
-            if !taken.insert(file.id.clone()) {
-                self.warn(Some(file.id.clone()), "double_id", "another node of this graph has the same id; this one is left out");
-                continue;
-            }
             let file_id = old.get(&file.id).map_or_else(|| file.id.clone(), |old| (*old).clone());
             nodes.push(self.make_node(file, file_id, definitions, ports));
         }
@@ -121,6 +129,11 @@ fn dress(node: &mut Node, class: &Class<'_>) {
     node.inputs = layout.inputs;
     node.widgets = layout.widgets;
     packs::add_plain_data(node);
+    for (name, value) in std::mem::take(&mut node.file.set) {
+        if let Some(widget) = node.widget_mut(&name) {
+            widget.value = Some(value);
+        }
+    }
     let kinds = class.outputs();
     let mut outputs: Vec<Output> = kinds
         .iter()

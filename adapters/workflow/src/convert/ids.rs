@@ -12,14 +12,26 @@ use crate::json::id;
 /// New ids by graph and old id; the graph of the canvas is 0.
 pub(super) type Renamed = BTreeMap<(usize, String), String>;
 
-/// Gives nodes of subgraphs whose id is taken another one; says which.
-pub(super) fn make_unique(file: &mut File) -> Renamed {
+/// Gives nodes whose id is taken another one: says which, and the second nodes of an id in a subgraph, which are left out.
+pub(super) fn make_unique(file: &mut File) -> (Renamed, Vec<String>) {
     let mut renamed = Renamed::new();
-    let mut used: BTreeSet<String> = file.root.nodes.iter().map(|node| node.id.clone()).collect();
-    let mut last = file.root.last_node_id;
+    let mut left_out = Vec::new();
+    let mut used = BTreeSet::new();
+    let mut last = file.root.last_node_id.max(highest(&file.root));
+    for node in &mut file.root.nodes {
+        if !used.insert(node.id.clone()) {
+            // Links lead to the first.
+            last = last.saturating_add(1);
+            let old = std::mem::replace(&mut node.id, last.to_string());
+            used.insert(node.id.clone());
+            node.inputs.iter_mut().for_each(|slot| slot.link = None);
+            renamed.insert((0, old), node.id.clone());
+        }
+    }
     for (place, graph) in file.subgraphs.iter_mut().enumerate() {
         let mut own = BTreeSet::new();
-        graph.nodes.retain(|node| own.insert(node.id.clone()));
+        let doubles = graph.nodes.extract_if(.., |node| !own.insert(node.id.clone()));
+        left_out.extend(doubles.map(|node| node.id));
         let changes = rename(graph, &mut used, &mut last);
         renamed.extend(changes.into_iter().map(|(old, new)| ((place + 1, old), new)));
     }
@@ -32,7 +44,13 @@ pub(super) fn make_unique(file: &mut File) -> Renamed {
             }
         }
     }
-    renamed
+    file.root.last_node_id = last;
+    (renamed, left_out)
+}
+
+/// The highest number among the ids.
+fn highest(graph: &Canvas) -> i64 {
+    graph.nodes.iter().filter_map(|node| node.id.parse().ok()).max().unwrap_or(0)
 }
 
 fn rename(graph: &mut Canvas, used: &mut BTreeSet<String>, last: &mut i64) -> BTreeMap<String, String> {

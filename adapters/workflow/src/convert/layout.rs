@@ -153,7 +153,7 @@ pub(super) fn lay_out(class: &Class<'_>, file: &canvas::Node, source: &mut Sourc
     layout
 }
 
-fn has_widget(input: &Input<'_>) -> bool {
+pub(super) fn has_widget(input: &Input<'_>) -> bool {
     is_widget_type(input.widget_type()) && !input.is_socket_only()
 }
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod emit;
+mod groups;
 mod hosts;
 mod ids;
 mod layout;
@@ -75,6 +76,9 @@ pub struct Converted {
 pub fn convert(canvas: &Value, classes: &Classes, options: &Options) -> Result<Converted, Vec<Problem>> {
     let Some(file) = File::read(canvas) else { return Err(vec![not_a_canvas()]) };
     let mut world = World::of(file, classes).map_err(|problem| vec![problem])?;
+    if !world.refusals.is_empty() {
+        return Err(world.refusals);
+    }
     world.restore_hosts();
     let texts = Texts { now: &options.now, choose, seed: options.seed };
     world.apply_primitives(&texts);

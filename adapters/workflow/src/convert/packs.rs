@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::model::{Node, Role, Widget};
 use crate::canvas::{self, SavedValues};
+use crate::report::EXPORT;
 
 /// The role of a node that exists on the page only.
 pub(super) fn role(class: &str, file: &canvas::Node) -> Option<Role> {
     match class {
         "SetNode" | "easy setNode" => Some(Role::Set(name_of(file, "Set_"))),
         "GetNode" | "easy getNode" => Some(Role::Get(name_of(file, "Get_"))),
-        "Reroute (rgthree)" => Some(Role::Reroute),
+        "Reroute (rgthree)" | "mxReroute" => Some(Role::Reroute),
         "Label (rgthree)"
         | "Bookmark (rgthree)"
         | "Node Collector (rgthree)"
@@ -32,9 +33,24 @@ pub(super) fn role(class: &str, file: &canvas::Node) -> Option<Role> {
 const BROADCASTERS: [&str; 5] =
     ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"];
 
+/// Nodes whose widgets are made on the page, so that no class tells what their values mean.
+const MADE_ON_THE_PAGE: [&str; 2] = ["Power Primitive (rgthree)", "Power Puter (rgthree)"];
+/// What "Seed (rgthree)" holds for one more or one less than the last seed.
+const OF_THE_LAST_SEED: [i64; 2] = [-2, -3];
+
 /// Why what a node does cannot be known here, and what to do; none for most.
 pub(super) fn needs_page(node: &Node) -> Option<(&'static str, &'static str)> {
     let class = node.file.class.as_str();
+    if MADE_ON_THE_PAGE.contains(&class) {
+        return Some(("its inputs are made by an extension of ComfyUI's page", EXPORT));
+    }
+    let seed = node.widget("seed").and_then(|widget| widget.value.as_ref()).and_then(Value::as_i64);
+    if class == "Seed (rgthree)" && seed.is_some_and(|seed| OF_THE_LAST_SEED.contains(&seed)) {
+        return Some((
+            "it counts on from the last seed, which only ComfyUI's page knows",
+            "Give it a seed, or -1 for another one each time.",
+        ));
+    }
     let gives = class == "Seed Everywhere" || node.inputs.iter().any(|input| input.link.is_some());
     (BROADCASTERS.contains(&class) && gives).then_some((
         "it gives what it takes to inputs of other nodes, which ComfyUI's page finds by its rules when it queues",
