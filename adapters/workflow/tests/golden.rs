@@ -233,7 +233,7 @@ fn packs_whose_widgets_are_plain_data_convert_and_the_others_are_refused() {
         "mxSlider": {"input": {"required": {"Xi": ["INT", {"default": 20}], "Xf": ["FLOAT", {"default": 20}], "isfloatX": ["INT", {"default": 0, "min": 0, "max": 1}]}}, "output": ["*"]},
         "mxSeed": {"input": {"required": {"X": ["INT", {"default": 0}]}}, "output": ["INT"]},
         "easy seed": {"input": {"required": {"seed": ["INT", {"default": 0}]}}, "output": ["INT"]},
-        "Seed (rgthree)": {"input": {"required": {"seed": ["INT", {"default": 0, "min": -1125899906842624_i64, "max": 1125899906842624_i64}]}}, "output": ["INT"]},
+        "Seed (rgthree)": {"input": {"required": {"seed": ["INT", {"default": 0, "min": -1_125_899_906_842_624_i64, "max": 1_125_899_906_842_624_i64}]}}, "output": ["INT"]},
         "Power Lora Loader (rgthree)": {"input": {"required": {}, "optional": {"model": ["MODEL"], "clip": ["CLIP"]}}, "output": ["MODEL", "CLIP"]},
         "Power Primitive (rgthree)": {"input": {"optional": {}}, "output": ["*"]},
         "VHS_VideoCombine": {"input": {"required": {"frame_rate": ["FLOAT", {"default": 8}], "format": [["image/gif", "video/h264-mp4"]], "number": ["INT"]}}, "output": ["VHS_FILENAMES"], "output_node": true},
