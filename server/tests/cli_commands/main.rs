@@ -4,6 +4,7 @@ mod support;
 
 mod again;
 mod bad_input;
+mod canaries;
 mod config;
 mod convert;
 mod docs;

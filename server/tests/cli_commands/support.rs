@@ -265,6 +265,14 @@ impl Drop for Started {
 
 /// Asks a server, with the token of the data directory.
 pub(crate) fn get(data: &Path, path: &str) -> Value {
+    let answer = answer(data, path);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    serde_json::from_str(body).expect("JSON")
+}
+
+/// The same, as it came.
+pub(crate) fn answer(data: &Path, path: &str) -> String {
     let about: Value = serde_json::from_slice(&std::fs::read(data.join("server.json")).expect("a server")).expect("JSON");
     let address = text(&about, "address");
     let token = std::fs::read_to_string(data.join("token")).expect("a token");
@@ -276,11 +284,9 @@ pub(crate) fn get(data: &Path, path: &str) -> Value {
         token.trim()
     )
     .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(body).expect("JSON")
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Asks a server of this directory by this name; gives the answer as it came.
