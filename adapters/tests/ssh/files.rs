@@ -12,7 +12,9 @@ async fn new_keys_in_the_middle_of_a_transfer_change_nothing() {
     let sshd = Sshd::start(&["RekeyLimit 64K"]).expect("sshd");
     let session = session(&sshd);
     let path = sshd.folder().join("large").display().to_string();
-    let bytes: Vec<u8> = (0..6_000_000_u32).map(|n| u8::try_from(n % 251).expect("small")).collect();
+    // `COMFYD_MIB` for long tests.
+    let mib = std::env::var("COMFYD_MIB").ok().and_then(|text| text.parse::<u32>().ok());
+    let bytes: Vec<u8> = (0..mib.unwrap_or(6) << 20).map(|n| u8::try_from(n % 251).expect("small")).collect();
     let sent = Bytes::from(bytes);
     session.put_file(&path, &sent).await.expect("written");
     assert!(std::fs::read(&path).expect("it is there") == sent);

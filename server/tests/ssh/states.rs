@@ -107,6 +107,12 @@ async fn in_every_state<F: Future<Output = World>>(fault: impl Fn(World, RunId, 
     futures_util::future::join_all(each).await;
 }
 
+/// How much longer a cut lasts than until it is noticed: `COMFYD_CUT` seconds, for long tests.
+fn cut() -> Duration {
+    let seconds = std::env::var("COMFYD_CUT").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_are_killed() {
     in_every_state(async |world, _, _| {
@@ -135,6 +141,7 @@ async fn a_line_that_is_dead_for_a_while() {
         let before = world.wire().accepted();
         world.wire().silence();
         world.wait_for("tried again", || world.wire().accepted() > before).await;
+        tokio::time::sleep(cut()).await;
         let lost = |view: &RunView| view.attention.is_some();
         let attention = world.until(run, "told that something is the matter", lost).await.attention.expect("checked");
         match state {
