@@ -6,12 +6,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use comfyd_engine::{RunId, RunView, Status, Timestamp};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Views that may wait to be told; more are dropped and counted, as whoever reads the lines is too slow.
 const WAITING: usize = 4_096;
+/// How long lines are gathered, so that the core loop seldom has somebody to wake.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often a run's progress is told at `info`; at `debug` every step is.
 const PROGRESS_EVERY_MS: u64 = 10_000;
 /// Runs that are remembered after their end, as their outputs may still change them.
@@ -21,6 +25,8 @@ const ENDED: usize = 1_024;
 pub(crate) struct Chronicle {
     views: mpsc::Sender<Arc<RunView>>,
     lost: Arc<AtomicU64>,
+    /// Ends the gathering with the chronicle.
+    _end: DropGuard,
 }
 
 impl Chronicle {
@@ -33,18 +39,27 @@ impl Chronicle {
         for view in known {
             story.know(view);
         }
+        let end = CancellationToken::new();
+        let ended = end.clone();
         tokio::spawn(async move {
-            while let Some(view) = waiting.recv().await {
-                for line in story.lines(&view) {
-                    line.write(&view);
+            let mut views = Vec::new();
+            while waiting.recv_many(&mut views, WAITING).await > 0 {
+                for view in views.drain(..) {
+                    for line in story.lines(&view) {
+                        line.write(&view);
+                    }
                 }
                 let count = missed.swap(0, Ordering::Relaxed);
                 if count > 0 {
                     tracing::warn!(count, "log.lines_lost");
                 }
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = tokio::time::sleep(GATHER) => {}
+                }
             }
         });
-        Self { views, lost }
+        Self { views, lost, _end: end.drop_guard() }
     }
 
     /// Hands views over, if anybody wants to know.

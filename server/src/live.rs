@@ -245,6 +245,11 @@ impl Live {
         self.read().open.get(&run).map(|open| open.view.subscribe())
     }
 
+    /// Whether nothing of a run changes any more, and its log was not found damaged.
+    pub(crate) fn is_over_and_whole(&self, run: RunId) -> bool {
+        self.read().list.get(&run).is_some_and(|listed| matches!(listed, Listed::Over(_)) && !listed.is_quarantined())
+    }
+
     /// Follows the previews of an open run.
     pub fn watch_preview(&self, run: RunId) -> Option<watch::Receiver<Option<Preview>>> {
         self.read().open.get(&run).map(|open| open.preview.subscribe())

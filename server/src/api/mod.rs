@@ -34,6 +34,7 @@ mod patches;
 mod pipe;
 mod plan;
 mod range;
+mod recent;
 mod reply;
 mod request_id;
 mod ring;

@@ -25,8 +25,8 @@ pub(super) fn ok<T: Serialize>(fields: &T) -> Answer {
 }
 
 /// An answer of raw JSON.
-pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(text));
+pub(super) fn json(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

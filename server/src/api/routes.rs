@@ -2,6 +2,9 @@
 //!
 //! Invariants: the router is made from the table, so that a route which is not in it does not exist, and a path that is not in it is closed.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -11,6 +14,7 @@ use super::feed::Feed;
 use super::guard::{Guard, Security, SharedGuard, layer};
 use super::hub::Hubs;
 use super::limits::{Bounds, Limits};
+use super::recent::Recent;
 use super::ring::Places;
 use super::{
     archive, batches, canvas, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs, page,
@@ -19,15 +23,27 @@ use super::{
 use crate::app::App;
 use crate::problem::Problem;
 
-/// What handlers share.
+/// What handlers share. Each request has several copies.
 #[derive(Clone)]
-pub(super) struct Ctx {
+pub(super) struct Ctx(Arc<Parts>);
+
+impl Deref for Ctx {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of it.
+pub(super) struct Parts {
     pub(super) app: App,
     pub(super) guard: SharedGuard,
     pub(super) limits: Limits,
     pub(super) hubs: Hubs,
     pub(super) feed: Feed,
     pub(super) places: crate::patch::Checkpoints,
+    pub(super) recent: Recent,
 }
 
 /// Who may ask.
@@ -184,14 +200,15 @@ pub fn router(app: App, security: Security) -> Router {
 /// The same with bounds of the caller's.
 pub fn router_within(app: App, security: Security, bounds: Bounds) -> Router {
     let boot = format!("{:x}", app.rng.below(u64::MAX));
-    let ctx = Ctx {
+    let ctx = Ctx(Arc::new(Parts {
         app,
         guard: SharedGuard::new(Guard::new(security)),
         limits: Limits::new(bounds),
         hubs: Hubs::new(Places::new(&boot)),
         feed: Feed::default(),
         places: crate::patch::Checkpoints::default(),
-    };
+        recent: Recent::default(),
+    }));
     let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.serve)(route.verb.filter())));
     routes
         .fallback(|| async {

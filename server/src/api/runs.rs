@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::is_among;
+use super::recent::Written;
 use super::reply::{Answer, json, ok, query_of, success, with_success};
 use super::routes::Ctx;
 use super::shapes::{Asked, CancelBody, ExecuteBody, ExecuteForm, Retried};
-use super::{body, plan, sealed};
+use super::{body, plan};
 use crate::app::{Created, Filter};
 use crate::live::Summary;
 use crate::problem::Problem;
@@ -106,7 +107,7 @@ struct RunList {
     responses((status = 200, description = "A page of the list.", body = RunList)))]
 pub(super) async fn list(State(ctx): State<Ctx>, query: Result<Query<Listing>, QueryRejection>) -> Answer {
     let filter = query_of(query)?.filter(&ctx)?;
-    let app = ctx.app;
+    let app = ctx.app.clone();
     // Where few runs match, all are looked at.
     let page = crate::offload::Offload::Threads.run(move || app.list(&filter)).await;
     ok(&RunList { runs: page.runs, next_cursor: page.next, total: page.total })
@@ -155,14 +156,31 @@ fn status_of(word: &str) -> Result<Status, Problem> {
 #[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "getRun", tag = "runs", params(("id" = String, Path, description = "A run id or a `workflow_id`.")),
     responses((status = 200, description = "The run.", body = RunView), (status = 304, description = "The caller has it already, by `If-None-Match`.")))]
 pub(super) async fn one(State(ctx): State<Ctx>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
-    let view = ctx.app.view(ctx.app.resolve(&name)?).await?;
-    let text = with_success("true", &view)?;
+    let run = ctx.app.resolve(&name)?;
+    let over = ctx.app.live.is_over_and_whole(run);
+    let known = if over { ctx.recent.get(run) } else { None };
+    let written = if let Some(written) = known {
+        written
+    } else {
+        let written = written(&ctx.app.view(run).await?)?;
+        // It was over before it was read, and has not been found damaged by that.
+        if over && ctx.app.live.is_over_and_whole(run) {
+            ctx.recent.keep(run, &written);
+        }
+        written
+    };
+    let fresh = written.etag.to_str().is_ok_and(|etag| is_among(&headers, etag));
+    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, written.text) };
+    response.headers_mut().insert(ETAG, written.etag);
+    Ok(response)
+}
+
+fn written(view: &RunView) -> Result<Written, Problem> {
+    let text = with_success("true", view)?;
     // Of the text, because an estimate or a place in the queue changes without an event.
     let etag = format!("\"{}-{}\"", view.seq, &sha256(&text).as_str()[..16]);
-    let fresh = is_among(&headers, &etag);
-    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, text) };
-    sealed::put(response.headers_mut(), ETAG, &etag)?;
-    Ok(response)
+    let etag = HeaderValue::from_str(&etag).map_err(|_| Problem::internal("an ETag cannot be written"))?;
+    Ok(Written { text: text.into(), etag })
 }
 
 /// Removes a run that is over, with its log, state and stored outputs; copies of the outputs elsewhere stay.
