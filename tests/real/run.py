@@ -6,6 +6,7 @@ usage: run.py --url http://127.0.0.1:PORT --base DIR --comfyd BINARY [NAME ...]
 --base is the server's base directory (it holds output/, temp/, input/). Uses the standard library only. Ends with `N passed, N failed`.
 """
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -250,18 +251,22 @@ def killed_in_the_middle(args, work):
     return check
 
 
-def canvas_as_the_page(args, work):
-    """A canvas file queues without node_errors, and gives the same file as what ComfyUI's page exports of it (`page.json`)."""
+def canvases():
+    return sorted(name[:-5] for name in os.listdir(CANVAS) if name.endswith(".json") and not name.endswith(".page.json"))
+
+
+def canvas_as_the_page(name, args, work):
+    """A canvas file queues without node_errors, and gives the same files as what ComfyUI's page exports of it (`NAME.page.json`)."""
     check = Check()
     hashes = []
-    for name in ("canvas", "page"):
-        command = [args.comfyd, "run", os.path.join(CANVAS, name + ".json"), "--url", args.url, "--data-dir", os.path.join(work, name), "--json"]
+    for kind in (name, name + ".page"):
+        command = [args.comfyd, "run", os.path.join(CANVAS, kind + ".json"), "--url", args.url, "--data-dir", os.path.join(work, kind), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        check.that(done.returncode == 0, f"{name}: exit code {done.returncode}: {done.stderr[-500:]}")
+        check.that(done.returncode == 0, f"{kind}: exit code {done.returncode}: {done.stderr[-500:]}")
         view = json.loads(done.stdout.strip().splitlines()[-1])
-        check.that(not view.get("warnings"), f"{name}: {view.get('warnings')}")
-        hashes.append([output["sha256"] for output in view["outputs"]])
-    check.that(len(hashes[0]) == 1 and hashes[0] == hashes[1], f"the files differ: {hashes}")
+        check.that(not view.get("warnings"), f"{kind}: {view.get('warnings')}")
+        hashes.append([(output["node_id"], output["sha256"]) for output in view["outputs"]])
+    check.that(hashes[0] and hashes[0] == hashes[1], f"the files differ: {hashes}")
     return check
 
 
@@ -295,7 +300,7 @@ def main():
     print("ComfyUI", stats["system"].get("comfyui_version"))
     whole = [
         ("kill -9 of comfyd in the middle", killed_in_the_middle),
-        ("a canvas as the page exports it", canvas_as_the_page),
+        *((f"the canvas {name} as the page exports it", functools.partial(canvas_as_the_page, name)) for name in canvases()),
         ("from zero over SSH", from_zero_over_ssh),
     ]
     titles = [title for title, _ in whole]

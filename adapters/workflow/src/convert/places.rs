@@ -88,6 +88,15 @@ impl<'a> World<'a> {
         Ok(Self::build(file, classes))
     }
 
+    /// The title of a node; that of a subgraph is its name where it has none of its own.
+    pub(super) fn shown_title(&self, at: At) -> &str {
+        let node = self.node(at);
+        match node.role {
+            Role::Host(inner) if node.file.title.is_none() => &self.graphs[inner].name,
+            _ => &node.title, // All others have their own, or that of their class.
+        }
+    }
+
     /// The places of these nodes; what is in the graph is told by the id there.
     pub(super) fn places(&self, spots: &[Spot], is_there: impl Fn(At, &str) -> bool) -> Vec<Place> {
         let numbers: BTreeMap<&Spot, usize> = spots.iter().enumerate().map(|(number, here)| (here, number)).collect();
@@ -98,10 +107,7 @@ impl<'a> World<'a> {
                 path: self.file_path(here),
                 node: Some(self.path(here)).filter(|path| is_there(here.at, path)),
                 class: self.shown_class(here.at),
-                title: match node.role {
-                    Role::Host(inner) if node.file.title.is_none() => self.graphs[inner].name.clone(),
-                    _ => node.title.clone(), // All others have their own, or that of their class.
-                },
+                title: self.shown_title(here.at).to_owned(),
                 position: node.file.position,
                 size: node.file.size,
                 host: host.and_then(|host| numbers.get(&host).copied()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::build::World;
-use super::model::Node;
+use super::model::{At, Role};
 use crate::json::printed;
 
 /// A moment as people write it, for `%date:...%`.
@@ -37,8 +37,8 @@ pub(super) struct Texts<'a> {
 /// Nodes by name.
 #[derive(Default)]
 struct Names<'a> {
-    aliased: BTreeMap<&'a str, &'a Node>,
-    titled: BTreeMap<&'a str, &'a Node>,
+    aliased: BTreeMap<&'a str, At>,
+    titled: BTreeMap<&'a str, At>,
 }
 
 impl World<'_> {
@@ -70,13 +70,28 @@ impl World<'_> {
     /// The nodes by the names that files of names may use; the first of a name counts.
     fn names(&self) -> Names<'_> {
         let mut names = Names::default();
-        for node in self.graphs.iter().flat_map(|graph| &graph.nodes) {
-            if let Some(alias) = node.file.property("Node name for S&R") {
-                names.aliased.entry(alias).or_insert(node);
+        for (graph, held) in self.graphs.iter().enumerate() {
+            for (place, node) in held.nodes.iter().enumerate() {
+                let at = At { graph, node: place };
+                if let Some(alias) = node.file.property("Node name for S&R") {
+                    names.aliased.entry(alias).or_insert(at);
+                }
+                names.titled.entry(self.shown_title(at)).or_insert(at);
             }
-            names.titled.entry(&node.title).or_insert(node);
         }
         names
+    }
+
+    /// What a widget of a node holds; that of a subgraph is one of those inside.
+    fn shown_value(&self, at: At, widget: &str) -> Option<Value> {
+        let node = self.node(at);
+        let held = match node.role {
+            Role::Host(_) => self.held(at, node.inputs.iter().position(|input| input.name == widget)?)?.0,
+            Role::Runs | Role::Unknown | Role::Reroute | Role::Primitive | Role::Set(_) | Role::Get(_) | Role::Note => {
+                node.widget(widget)?.value.clone()
+            }
+        };
+        Some(held.unwrap_or(Value::Null))
     }
 
     fn replacement<'a>(&'a self, name: &str, texts: &Texts<'_>, names: &mut Option<Names<'a>>) -> Option<String> {
@@ -86,7 +101,7 @@ impl World<'_> {
         };
         let names = names.get_or_insert_with(|| self.names());
         let found = names.aliased.get(node).or_else(|| names.titled.get(node))?;
-        let value = found.widget(widget)?.value.clone().unwrap_or(Value::Null);
+        let value = self.shown_value(*found, widget)?;
         let text = if value.is_null() { String::new() } else { printed(&value) };
         Some(text.chars().map(|letter| if is_unfit(letter) { '_' } else { letter }).collect())
     }
