@@ -173,19 +173,47 @@ test('what cannot be run is told: no JSON, no workflow, a picture without one', 
   await page.close();
 });
 
-test('a canvas is converted by the server, or what the server says is shown', async () => {
+test('a canvas is converted by the server, and runs', async () => {
   const page = await on.open();
   const canvas = { nodes: [{ id: 1, type: 'EmptyImage', inputs: [], outputs: [{ name: 'IMAGE', type: 'IMAGE', links: [1] }], widgets_values: [64, 64, 1, 255], mode: 0 }, { id: 2, type: 'SaveImage', inputs: [{ name: 'images', type: 'IMAGE', link: 1 }], outputs: [], widgets_values: ['canvas'], mode: 0 }], links: [[1, 1, 0, 2, 0, 'IMAGE']], version: 0.4 };
-  const answer = page.waitForResponse((response) => response.url().endsWith('/workflows/convert'));
   await drop(page, 'canvas.json', 'application/json', JSON.stringify(canvas));
-  if ((await answer).ok()) {
-    await page.waitForSelector('[data-field="2.filename_prefix"], .fields');
-    await page.click('button:has-text("Run Workflow")');
-    await on.ended(await runOf(page));
-  } else {
-    await page.waitForSelector('text=This cannot be run');
-    assert.ok((await page.textContent('.box.bad p')).length > 5);
-  }
+  await page.waitForSelector('[data-field="2.filename_prefix"], .fields');
+  await page.click('button:has-text("Run Workflow")');
+  const id = await runOf(page);
+  await on.ended(id);
+  assert.deepEqual((await on.server.call('GET', `/api/v1/runs/${id}/workflow`)).workflow['2'].inputs.filename_prefix, 'canvas');
+  await page.close();
+});
+
+test('a dropped file is run as it is written: seeds beyond 2^53, and texts that look like numbers', async () => {
+  const page = await on.open();
+  const graph = workflow('20_custom_slow_previews');
+  graph['1'].inputs.steps = 2;
+  graph['4'] = { class_type: 'TextOut', inputs: { text: 'to, Infinity, and beyond' } };
+  const text = JSON.stringify({ prompt: graph }).replace(/"seed":\d+/, '"seed":18446744073709551615');
+  await drop(page, 'exact.json', 'application/json', text);
+  await page.waitForSelector('.fields');
+  await page.click('button:has-text("Run Workflow")');
+  const id = await runOf(page);
+  const sent = await (await fetch(`${on.server.origin}/api/v1/runs/${id}/workflow`, { headers: { Authorization: `Bearer ${on.server.token}` } })).text();
+  assert.ok(sent.includes('18446744073709551615'), sent.slice(0, 600));
+  assert.ok(sent.includes('to, Infinity, and beyond'), sent.slice(0, 600));
+  await page.close();
+});
+
+test('an answer that is lost: pressing again makes no second run', async () => {
+  const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
+  await page.fill('[data-field="3.steps"] input', '2');
+  await page.fill('.launch-run input[type=text]', 'lost answer');
+  await page.route('**/api/v1/runs', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await page.click('button:has-text("Run Workflow")');
+  await page.waitForSelector('.box.bad[role=alert]');
+  await page.click('button:has-text("Run Workflow")');
+  await runOf(page);
+  assert.equal((await on.server.call('GET', '/api/v1/runs?name=lost%20answer')).runs.length, 1);
   await page.close();
 });
 

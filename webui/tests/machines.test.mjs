@@ -122,6 +122,16 @@ test('the key of a machine: shown with its fingerprint, accepted exactly, and a 
   await page.click('dialog button:has-text("No, Cancel")');
   await page.waitForSelector('dialog', { state: 'detached' });
   assert.deepEqual(trusted, []);
+  // Another key that comes while one reads is not what is accepted.
+  const first = now;
+  await page.click('button:has-text("Look at the key")');
+  now = machine({ kind: 'host_key_unknown', machine: '[203.0.113.5]:40738', fingerprint: OLD }, []);
+  await page.locator('dialog [role=alert]').filter({ hasText: 'another key now' }).waitFor();
+  assert.ok((await page.textContent('dialog')).includes(PRINT));
+  assert.ok(await page.isDisabled('dialog button:has-text("Yes, Continue")'));
+  await page.click('dialog button:has-text("No, Cancel")');
+  now = first;
+  await page.reload();
   await page.click('button:has-text("Look at the key")');
   await page.click('dialog button:has-text("Yes, Continue")');
   await page.waitForSelector('dialog', { state: 'detached' });

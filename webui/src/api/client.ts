@@ -81,6 +81,11 @@ export async function sendReady<T>(path: string, body: FormData | string, header
   return (await (await answered(request)).json()) as T;
 }
 
+/** A key that no other request has; it is had over plain HTTP too. */
+export function freshKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 /** A path of a run. */
 export function runPath(id: string, rest = ''): string {
   return `/api/v1/runs/${encodeURIComponent(id)}${rest}`;

@@ -1,8 +1,8 @@
 /** The form of a new run with its button. */
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect, useMemo } from 'preact/hooks';
-import { Problem, problemOf, sendReady } from '../api/client';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { freshKey, Problem, problemOf, sendReady } from '../api/client';
 import type { Field, Instance } from '../api/types';
 import { go, openRun } from '../app/route';
 import { Box, Tile } from '../parts/tile';
@@ -55,6 +55,9 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
   const all = useSignal(false);
   const busy = useSignal(false);
   const sheet = useSignal<Sheet | undefined>(undefined);
+  /** What is being sent: after a lost answer the same is sent again under the same keys, so that nothing runs twice. */
+  const sending = useRef<{ wish: string; runs: { body: FormData; key: string; made: string | undefined }[] } | undefined>(undefined);
+  const batch = useRef<{ body: string; key: string } | undefined>(undefined);
   const problem = useSignal<Problem | undefined>(undefined);
   const target = chosen ?? byDefault?.name;
   useEffect(() => {
@@ -78,15 +81,18 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
     problem.value = undefined;
     try {
       keepLast(source.key, values.value, fresh.value);
-      let made: string | undefined;
-      for (let index = 0; index < times.value; index += 1) {
-        const drawn = { ...values.value };
-        for (const seed of form.filter((field) => field.kind === 'seed')) {
-          if (fresh.value.includes(seed.id) || index > 0) drawn[seed.id] = diced();
-        }
-        const { run_id: id } = await sendReady<{ run_id: string }>('/api/v1/runs', bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), { 'Idempotency-Key': crypto.randomUUID() });
-        made ??= id;
+      const wish = JSON.stringify([values.value, fresh.value, Object.entries(files.value).map(([id, file]) => [id, file.name, file.size, file.lastModified]), chosen, name.value, times.value, front]);
+      if (sending.current?.wish !== wish) {
+        sending.current = { wish, runs: Array.from({ length: times.value }, (_, index) => {
+          const drawn = { ...values.value };
+          for (const seed of form.filter((field) => field.kind === 'seed')) if (fresh.value.includes(seed.id) || index > 0) drawn[seed.id] = diced();
+          return { body: bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), key: freshKey(), made: undefined };
+        }) };
       }
+      const { runs } = sending.current;
+      for (const one of runs) one.made ??= (await sendReady<{ run_id: string }>('/api/v1/runs', one.body, { 'Idempotency-Key': one.key })).run_id;
+      sending.current = undefined;
+      const made = runs[0]?.made;
       if (made !== undefined) openRun(made);
     } catch (thrown) {
       problem.value = problemOf(thrown);
@@ -98,7 +104,9 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
     if (!sheet.value) return;
     keepLast(source.key, values.value, fresh.value);
     const body = batchOf(source, values.value, chosen, name.value.trim(), variationsText(form, sheet.value));
-    const { runs } = await sendReady<{ runs: { run_id: string }[] }>('/api/v1/batches', body, { 'Idempotency-Key': crypto.randomUUID() });
+    if (batch.current?.body !== body) batch.current = { body, key: freshKey() };
+    const { runs } = await sendReady<{ runs: { run_id: string }[] }>('/api/v1/batches', body, { 'Idempotency-Key': batch.current.key });
+    batch.current = undefined;
     if (runs[0]) openRun(runs[0].run_id);
   };
   const openSheet = (): void => {

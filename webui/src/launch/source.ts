@@ -1,6 +1,6 @@
 /** Where a new run comes from: a template of the server, or a file that somebody dropped. */
 import { signal } from '@preact/signals';
-import { get, Problem, send } from '../api/client';
+import { get, Problem, sendReady } from '../api/client';
 import type { Field, GraphNode, TemplateDetail } from '../api/types';
 import { go } from '../app/route';
 import { carriedBy } from './embedded';
@@ -112,7 +112,7 @@ function isCanvas(text: string | undefined): text is string {
 
 /** Python writes NaN and Infinity, which JSON has not; they only matter to whom it is sent. */
 function lenient(text: string): string {
-  return text.replace(/([:[,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, '$1null');
+  return text.replace(/"(?:[^"\\]|\\.)*"|NaN|-?Infinity/g, (found) => (found.startsWith('"') ? found : 'null'));
 }
 
 /** Reads a template, with the lists of an instance. */
@@ -132,19 +132,18 @@ export async function ofDropped(file: Dropped, instance: string | undefined): Pr
   const read = JSON.parse(lenient(file.text)) as Record<string, unknown>;
   const title = file.name.replace(/\.[^.]+$/, '');
   let graph = (typeof read.prompt === 'object' && read.prompt !== null && !Array.isArray(read.prompt) ? read.prompt : read) as Record<string, GraphNode>;
-  let text = graph === (read as unknown) ? file.text : JSON.stringify(graph);
   let warnings: string[] = [];
   if (Array.isArray(read.nodes)) {
-    const made = await send<Converted>('POST', '/api/v1/workflows/convert', { workflow: read, ...(instance !== undefined && { instance }) });
+    // The text goes as it is: this page cannot hold every number in it.
+    const made = await sendReady<Converted>('/api/v1/workflows/convert', `{"workflow":${file.text}${instance === undefined ? '' : `,"instance":${JSON.stringify(instance)}`}}`);
     graph = made.workflow;
-    text = JSON.stringify(graph);
     warnings = made.warnings.map((warning) => warning.message);
   }
   const nodes = Object.values(graph);
   if (nodes.length === 0 || !nodes.every((node) => typeof node?.class_type === 'string')) {
     throw new Problem(400, { code: 'no_workflow', message: `“${file.name}” is no workflow of ComfyUI.`, hint: 'A workflow in API format has ids with class_type, a canvas has nodes and links.' });
   }
-  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text, canvas: Array.isArray(read.nodes) ? file.text : file.canvas, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
+  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text: file.text, canvas: Array.isArray(read.nodes) ? undefined : file.canvas, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
 }
 
 /** What the instance says of the classes of a graph; nothing where it cannot be asked, then the form has no lists to choose from. */

@@ -1,7 +1,7 @@
 /** The dialog about the key of a machine: exactly this key is accepted, or none. */
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { get, send } from '../api/client';
 import type { Attention } from '../api/types';
 import { Act } from '../parts/action';
@@ -21,7 +21,10 @@ export interface HostKeyProps {
 
 /** The dialog; a changed key is a different, red one. */
 export function HostKeyDialog(props: HostKeyProps): JSX.Element {
-  const { changed, presented, machine } = props;
+  // What is accepted is what was shown when it opened, whatever the machine shows meanwhile.
+  const asked = useRef({ changed: props.changed, presented: props.presented, machine: props.machine, known: props.known });
+  const { changed, presented, machine, known } = asked.current;
+  const isOther = props.presented.fingerprint !== presented.fingerprint || props.changed !== changed;
   const accept = async (): Promise<void> => {
     await send('POST', `/api/v1/instances/${encodeURIComponent(props.instance)}/trust`, { fingerprint: presented.fingerprint, ...(changed && { replace: true }) });
     props.onTrusted?.();
@@ -35,13 +38,14 @@ export function HostKeyDialog(props: HostKeyProps): JSX.Element {
           ? <p>This machine shows another key than the one that was accepted. Somebody may be reading along, or the address was given to another machine. Continue only if you know why it changed.</p>
           : <p>The authenticity of this host can't be established. This is normal for new cloud instances.</p>}
         <pre class="box mono">Host: {machine}</pre>
-        {changed && props.known && <><h3>Key that was accepted:</h3><pre class="box mono old">{line(props.known, props.known.machine)}</pre></>}
+        {changed && known && <><h3>Key that was accepted:</h3><pre class="box mono old">{line(known, known.machine)}</pre></>}
         <h3>{changed ? 'Key that it shows now:' : 'Host key fingerprint:'}</h3>
         <pre class="box mono" data-fingerprint={presented.fingerprint}>{line(presented, machine)}</pre>
         <p class="strong">{changed ? 'Do you want to replace the key?' : 'Do you want to continue connecting and add this host to known hosts?'}</p>
+        {isOther && <p class="text-bad" role="alert">The machine shows another key now than the one above. Close this and look again.</p>}
         <div class="actions">
           <button type="button" autofocus onClick={props.onClose}>No, Cancel</button>
-          <Act class={changed ? 'stop' : 'primary'} do={accept}>{changed ? 'Replace the key' : 'Yes, Continue'}</Act>
+          <Act class={changed ? 'stop' : 'primary'} disabled={isOther} do={accept}>{changed ? 'Replace the key' : 'Yes, Continue'}</Act>
         </div>
       </div>
     </Dialog>

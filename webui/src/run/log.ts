@@ -13,36 +13,38 @@ export function useLog(id: string, seq: number): { lines: Signal<LogLine[]>; pro
   const busy = useRef(false);
   const goal = useRef(seq);
   goal.current = seq;
+  const abort = useRef(new AbortController());
   useEffect(() => {
     lines.value = [];
     problem.value = undefined;
+    busy.current = false;
+    const own = (abort.current = new AbortController());
+    return () => own.abort();
   }, [id]);
   useEffect(() => {
-    const abort = new AbortController();
+    // It reads on while the run goes on; only another run ends it.
+    const { signal } = abort.current;
     const read = async (): Promise<void> => {
       if (busy.current) return;
       busy.current = true;
       try {
-        while (!abort.signal.aborted) {
+        while (!signal.aborted) {
           const last = lines.peek().at(-1)?.seq ?? 0;
           if (last >= goal.current) break;
-          const text = await getText(runPath(id, `/log?after=${last}&limit=${PIECE}`), abort.signal);
+          const text = await getText(runPath(id, `/log?after=${last}&limit=${PIECE}`), signal);
+          if (signal.aborted) break;
           const more = text.split('\n').filter(Boolean).map((line) => JSON.parse(line) as LogLine);
           if (more.length === 0) break;
           lines.value = [...lines.peek(), ...more];
         }
         problem.value = undefined;
       } catch (thrown) {
-        if (!abort.signal.aborted) problem.value = problemOf(thrown).message;
+        if (!signal.aborted) problem.value = problemOf(thrown).message;
       } finally {
-        busy.current = false;
+        if (!signal.aborted) busy.current = false;
       }
     };
     void read();
-    return () => {
-      abort.abort();
-      busy.current = false;
-    };
   }, [id, seq]);
   return { lines, problem };
 }

@@ -6,7 +6,7 @@ import { get, problemOf, runPath } from '../api/client';
 import type { Run, RunWorkflow } from '../api/types';
 import { go, goSoon, route, type Tab, TABS } from '../app/route';
 import type { Picture } from '../live/protocol';
-import { useRun } from '../live/store';
+import { listEpoch, useRun } from '../live/store';
 import { ms } from '../parts/time';
 import { Empty, Tile } from '../parts/tile';
 import { Events } from './events/events';
@@ -59,7 +59,8 @@ export function useWorkflow(id: string): RunWorkflow | undefined {
       },
     );
     return () => abort.abort();
-  }, [id]);
+    // What failed while the link was lost is asked for again when it is back.
+  }, [id, listEpoch.value]);
   return found.value?.run_id === id ? found.value : undefined;
 }
 

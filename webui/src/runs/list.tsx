@@ -2,11 +2,12 @@
 import { useComputed, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { send } from '../api/client';
+import { get, send } from '../api/client';
 import { isOver, type Summary } from '../api/types';
 import { question } from '../app/keys';
 import { go, hrefOf, openedRun, openRun, route, SHOWN, type Shown } from '../app/route';
 import { isListed, rowOf } from '../live/store';
+import { Act } from '../parts/action';
 import { ago, Elapsed, now, ms, span, timeOfDay } from '../parts/time';
 import { Bar, Empty, StatusIcon } from '../parts/tile';
 import { useSight } from '../parts/virtual';
@@ -177,5 +178,11 @@ function CancelAll({ id, open }: { id: string; open: number }): JSX.Element {
     told.value = `${answer.cancelled.length} asked to stop${answer.refused.length > 0 ? `, ${answer.refused.length} refused` : ''}`;
   };
   if (told.value !== undefined) return <span role="status">{told.value}</span>;
-  return <button type="button" class="plain" title="Cancel all runs of the batch" onClick={() => (question.value = { text: `Cancel the ${open} runs of this batch that have not ended?`, sure: `Yes, cancel ${open}`, do: cancel })}>cancel {open}</button>;
+  // The list may hold a part of the batch: what is asked is what will be stopped.
+  const ask = async (): Promise<void> => {
+    const { counts } = await get<{ counts: { queued: number; executing: number } }>(`/api/v1/batches/${encodeURIComponent(id)}`);
+    const all = counts.queued + counts.executing;
+    question.value = { text: `Cancel the ${all} runs of this batch that have not ended?`, sure: `Yes, cancel ${all}`, do: cancel };
+  };
+  return <Act class="plain" title="Cancel all runs of the batch" do={ask}>cancel {open}</Act>;
 }

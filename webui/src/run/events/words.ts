@@ -6,10 +6,10 @@ export const KINDS = ['state', 'node', 'progress', 'output', 'network', 'operato
 export type Kind = (typeof KINDS)[number];
 
 const OF: Record<string, Kind> = {
-  node_started: 'node', node_finished: 'node', nodes_cached: 'node', node_failed: 'node', nodes_progressed: 'progress',
-  outputs_found: 'output', output_saved: 'output', output_delayed: 'output', output_lost: 'output',
-  link_lost: 'network', link_restored: 'network', attention_raised: 'network', attention_cleared: 'network', submit_failed: 'network', warned: 'network',
-  cancel_requested: 'operator', resubmit_requested: 'operator', resubmitted: 'operator',
+  node_started: 'node', node_finished: 'node', nodes_cached: 'node', node_blocked: 'node', node_texted: 'node', nodes_progressed: 'progress',
+  outputs_found: 'output', output_saved: 'output', output_delayed: 'output', output_lost: 'output', outputs_refused: 'output', output_retried: 'output',
+  gap_noted: 'network', submit_not_sent: 'network', submit_in_doubt: 'network', absence_noted: 'network', attention_raised: 'network', attention_cleared: 'network',
+  cancel_requested: 'operator', stop_sent: 'operator', resubmit_requested: 'operator',
 };
 
 /** The kind of an event. */
@@ -19,7 +19,7 @@ export function kindOf(line: LogLine): Kind {
 
 /** Whether an event tells of something wrong. */
 export function isProblem(line: LogLine): boolean {
-  return /fail|lost|attention_raised|delayed|warned|refused|unknown|in_doubt|restarted/.test(line.event.kind);
+  return /fail|lost|attention_raised|delayed|refused|unknown|in_doubt|restarted|limit_reached|gap_noted|not_sent|absence_noted|blocked/.test(line.event.kind);
 }
 
 const MOST = 240;

@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { getBlob, runPath } from '../../api/client';
+import { getBlob, getText, runPath } from '../../api/client';
 import type { RunWorkflow, Summary } from '../../api/types';
 import { go, hrefOf, onLink } from '../../app/route';
 import { Act } from '../../parts/action';
@@ -10,6 +10,7 @@ import { Confirm } from '../../parts/confirm';
 import { bytes, fullTime } from '../../parts/time';
 import { deleteRun, retryRun } from '../actions';
 import { contentOf, nameOf, shownAs } from './shown';
+import { memberText } from './raw';
 import { telling, valuesOf, workflowOf } from './provenance';
 import type { Shot } from './shot';
 
@@ -17,8 +18,8 @@ const MOST = 14;
 
 /** Opens the form of the workflow that made it, with its values. */
 async function change(run: string, name: string | undefined): Promise<void> {
-  const [{ workflow }, source] = await Promise.all([workflowOf(run), import('../../launch/source')]);
-  source.openText({ name: `${name ?? 'workflow'}.json`, text: JSON.stringify(workflow), key: `run ${run}` });
+  const [answer, source] = await Promise.all([getText(runPath(run, '/workflow')), import('../../launch/source')]);
+  source.openText({ name: `${name ?? 'workflow'}.json`, text: memberText(answer, 'workflow') ?? '{}', key: `run ${run}` });
 }
 
 /** Takes the picture along to the choice of a template. */

@@ -2,6 +2,7 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { listEpoch } from '../../live/store';
 import { isOver, type Run } from '../../api/types';
 import { hrefOf } from '../../app/route';
 import { Act } from '../../parts/action';
@@ -25,7 +26,7 @@ export function useRunAt(id: string, seq: number | undefined): { run: Run | unde
   if (seq !== undefined && !run) void reel.version.value;
   useEffect(() => {
     if (seq !== undefined && !reel.tape.has(seq)) void reel.want(seq);
-  }, [reel, seq, seq !== undefined && reel.tape.has(seq)]);
+  }, [reel, seq, seq !== undefined && reel.tape.has(seq), listEpoch.value]);
   return { run, problem: seq !== undefined && !run ? reel.problem.value : undefined };
 }
 
@@ -72,7 +73,8 @@ export function Replay({ run, seq, onSeek, at, problem }: ReplayProps): JSX.Elem
     playing.value = false;
     void reel.boundary(now.current.place, step).then((to) => {
       if (to !== undefined) now.current.seek(to);
-      else if (step === 1) onSeek(undefined);
+      // Without a next one it is the end; an event that cannot be read leaves everything where it is.
+      else if (step === 1 && reel.tape.filled >= reel.newest) onSeek(undefined);
     });
   };
   const step = (by: 1 | -1): void => {
