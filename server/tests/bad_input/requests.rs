@@ -48,7 +48,7 @@ fn bodies_of_another_kind_or_size_are_refused() {
             "multipart/form-data; boundary=x",
             b"--x\r\nContent-Disposition: form-data; name=\"workflow\"\r\n\r\n\xff\r\n--x--\r\n".to_vec(),
             400,
-            "bad_field",
+            "workflow_not_text",
             &["`workflow`", "UTF-8"],
         ),
         (
