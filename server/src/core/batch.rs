@@ -16,6 +16,8 @@ pub(crate) struct Reply {
     pub(crate) granted: Granted,
     /// The logs without which it is not true.
     pub(crate) rests_on: BTreeSet<StreamId>,
+    /// Whether it promises that they last: an instance that a run makes known may live in memory only.
+    pub(crate) lasting: bool,
 }
 
 /// Facts, commands and replies of one turn.

@@ -224,11 +224,12 @@ impl Core {
                     }
                     // Also an answer without facts of its own can rest on some that are not stored yet.
                     let rests_on = stream_of(&input).into_iter().collect();
+                    let lasting = !matches!(input, Input::AddInstance { .. });
                     match self.engine.handle(now, input) {
                         Ok(step) => {
                             batch.add(step);
                             let seq = run.and_then(|run| self.engine.run(run)).map_or(Seq(0), comfyd_engine::Run::seq);
-                            batch.replies.push(Reply { to: reply, granted: Granted { run, seq }, rests_on });
+                            batch.replies.push(Reply { to: reply, granted: Granted { run, seq }, rests_on, lasting });
                         }
                         // The caller may have gone; then nobody needs the answer.
                         Err(refusal) => drop(reply.send(Err(refusal.into()))),
@@ -240,7 +241,8 @@ impl Core {
                         Ok(step) => {
                             batch.add(step);
                             batch.bind(rests_on.clone());
-                            batch.replies.push(Reply { to: reply, granted: Granted { run: None, seq: Seq(0) }, rests_on });
+                            let granted = Granted { run: None, seq: Seq(0) };
+                            batch.replies.push(Reply { to: reply, granted, rests_on, lasting: true });
                         }
                         // The caller may have gone; then nobody needs the answer.
                         Err(refusal) => drop(reply.send(Err(refusal.into()))),
@@ -267,7 +269,8 @@ impl Core {
             let mut appends = batch.take_appends();
             appends.retain(|append| !aside(&self.store, &append.stream));
             // What it is asked to keep it does not: its log was set aside between the question and now.
-            for Reply { to, .. } in batch.replies.extract_if(.., |reply| reply.rests_on.iter().any(|it| aside(&self.store, it))) {
+            let is_lost = |reply: &mut Reply| reply.lasting && reply.rests_on.iter().any(|it| aside(&self.store, it));
+            for Reply { to, .. } in batch.replies.extract_if(.., is_lost) {
                 let why = "the log of this instance is damaged".to_owned();
                 // The caller may have gone; then nobody needs the answer.
                 let _ = to.send(Err(AskError::NotStored { why, disk_full: false }));
