@@ -161,5 +161,5 @@ case "${1:-all}" in
   bench) cargo bench --workspace --locked ;;
   load) shift; need python3 python3; tests/peers/service.sh "$@" ;;
   peers) shift; need python3 python3; tests/peers/run.sh "$@" ;;
-  *) sed -n '2,16p' "$0"; exit 2 ;;
+  *) sed -n '2,17p' "$0"; exit 2 ;;
 esac
