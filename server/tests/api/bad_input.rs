@@ -132,7 +132,7 @@ fn too_long_for_a_record() -> Value {
 
 #[tokio::test]
 async fn what_no_record_holds_is_refused_and_nothing_of_it_is_there() {
-    let house = House::new(1.0).await;
+    let house = House::new(50.0).await;
     let workflow = too_long_for_a_record();
     for (path, body) in
         [("/api/v1/runs", json!({ "workflow": workflow })), ("/api/v1/batches", json!({ "workflow": workflow, "repeat": 2 }))]
@@ -141,7 +141,8 @@ async fn what_no_record_holds_is_refused_and_nothing_of_it_is_there() {
         check(&reply, 413, "too_large", "record");
     }
     assert_eq!(house.get("/api/v1/runs").await.json()["runs"], json!([]));
-    house.run("01_simple_save").await;
+    let run = house.run("01_simple_save").await;
+    assert_eq!(house.ended(&run).await["status"], "completed", "others go on");
 }
 
 #[tokio::test]

@@ -51,6 +51,9 @@ impl Disk for Counting {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir_all(dir)
     }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.disk.sync_file(path)
     }

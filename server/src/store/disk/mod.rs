@@ -114,6 +114,12 @@ pub trait Disk: Debug + Send + Sync {
     /// The system refuses.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
+    /// Creates a directory in one that is there, mode 0700; an existing one is fine. A root that was moved away is not made anew by this.
+    ///
+    /// # Errors
+    /// The system refuses, as where the directory above it is gone.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// Makes the bytes of a file durable that is not open here.
     ///
     /// # Errors

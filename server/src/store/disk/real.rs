@@ -151,6 +151,14 @@ impl Disk for RealDisk {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)
     }
 
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        crash_point("mkdir");
+        match DirBuilder::new().mode(0o700).create(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         crash_point("fdatasync");
         options().read(true).open(path)?.sync_data()

@@ -147,7 +147,7 @@ impl Trails {
             if seq != Seq(1) {
                 return Ok(Err("its log is missing".to_owned()));
             }
-            disk.create_dir_all(&layout.stream_dir(stream))?;
+            disk.create_dir(&layout.stream_dir(stream))?;
             return Ok(Ok(Trail::new(LogFile::fresh(disk.clone(), path, 1), false)));
         }
         let found = scan(&disk.read(&path, READ_LIMIT)?, Rule::default());
@@ -166,7 +166,7 @@ impl Trails {
         let Shared { disk, layout, .. } = &*self.shared;
         self.shared.quarantine(stream, why);
         let path = layout.rescue(stream, seq.0);
-        disk.create_dir_all(&layout.stream_dir(stream))?;
+        disk.create_dir(&layout.stream_dir(stream))?;
         if disk.len(&path)?.is_some() {
             disk.remove(&path)?;
         }

@@ -156,6 +156,19 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("mkdir", dir)?;
+        if state.names.contains_key(dir) {
+            return Ok(());
+        }
+        if !state.names.contains_key(parent(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(Change { dir: parent(dir).to_owned(), gone: None, come: Some((dir.to_owned(), Node::Dir)) });
+        Ok(())
+    }
+
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.step("sync", path)?;
