@@ -14,10 +14,14 @@ pub(crate) use instances::{
     UnlockInstance,
 };
 pub(crate) use listing::Runs;
+pub(crate) use run::{Patience, Run};
+pub(crate) use serve::{CheckConfig, Config, ConfigFile, Serve};
 
 mod again;
 mod instances;
 mod listing;
+mod run;
+mod serve;
 
 /// Runs ComfyUI workflows, records everything, shows live progress, survives crashes.
 #[derive(Debug, Parser)]
@@ -119,137 +123,6 @@ pub(crate) struct Demo {
     /// Print one JSON object per change
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `comfyd serve`
-#[derive(Debug, Args)]
-pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    #[command(flatten)]
-    pub(crate) config: ConfigFile,
-    /// The address to listen on [default: 127.0.0.1:8787]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<String>,
-    /// Read the token from this file [default: $COMFYD_TOKEN, else made on first start and kept in the data directory]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// The ComfyUI for runs that name none, such as http://127.0.0.1:8188
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// A host that requests may name as their ComfyUI, beside loopback; repeatable
-    #[arg(long = "url-host", value_name = "HOST")]
-    pub(crate) url_hosts: Vec<String>,
-    /// Answer to this name too, as a reverse proxy or another machine uses it: NAME or NAME:PORT; repeatable
-    #[arg(long = "allowed-host", value_name = "HOST")]
-    pub(crate) allowed_hosts: Vec<String>,
-    /// The address of a reverse proxy in front, such as https://comfy.example
-    #[arg(long, value_name = "URL")]
-    pub(crate) public_url: Option<String>,
-    /// A page of this origin may call the API with the token, such as https://app.example; repeatable
-    #[arg(long = "cors-origin", value_name = "ORIGIN")]
-    pub(crate) cors_origins: Vec<String>,
-    /// A folder whose files requests may name [default: your home while listening on loopback, else none]; repeatable
-    #[arg(long = "input-root", value_name = "DIR")]
-    pub(crate) input_roots: Vec<PathBuf>,
-    /// A folder that copies of outputs may go to, with the same default; repeatable
-    #[arg(long = "output-root", value_name = "DIR")]
-    pub(crate) output_roots: Vec<PathBuf>,
-    /// Refuse new runs below this much free disk space, in MiB
-    #[arg(long, value_name = "MIB", hide = true)]
-    pub(crate) min_free_mib: Option<u32>,
-    /// How log lines look: human or json; RUST_LOG chooses which
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
-}
-
-/// Which configuration file to read.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct ConfigFile {
-    /// The configuration [default: $XDG_CONFIG_HOME/comfyd/comfyd.yaml, if it is there]
-    #[arg(long = "config", value_name = "FILE", env = "COMFYD_CONFIG")]
-    pub(crate) file: Option<PathBuf>,
-}
-
-/// `comfyd config`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Config {
-    /// Tell what is wrong with a configuration; exit code 2 if something is
-    Check(CheckConfig),
-    /// Print the values in force, each with where it was said
-    Show(ConfigFile),
-    /// Print a file with every key, its meaning and its default
-    Default,
-}
-
-/// `comfyd config check`
-#[derive(Debug, Args)]
-pub(crate) struct CheckConfig {
-    /// The file [default: $COMFYD_CONFIG, else $XDG_CONFIG_HOME/comfyd/comfyd.yaml]
-    #[arg(value_name = "FILE", env = "COMFYD_CONFIG")]
-    pub(crate) file: Option<PathBuf>,
-    /// Print the verdict as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `comfyd run`
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The workflow: what ComfyUI saves or exports, or a picture, film or sound that it made; `-` reads standard input
-    #[arg(value_name = "WORKFLOW.json", required_unless_present = "template")]
-    pub(crate) workflow: Option<PathBuf>,
-    /// Run this template instead of a file; `comfyd templates` lists them
-    #[arg(long, value_name = "NAME", conflicts_with = "workflow")]
-    pub(crate) template: Option<String>,
-    /// The ComfyUI to run it on, such as http://127.0.0.1:8188 [env: COMFYD_URL=]
-    #[arg(long, value_name = "URL", conflicts_with = "instance")]
-    pub(crate) url: Option<String>,
-    /// An instance that comfyd knows
-    #[arg(long, value_name = "NAME")]
-    pub(crate) instance: Option<String>,
-    /// The machine of a ComfyUI that is reached over SSH, as rental sites print it: "ssh -p 40738 root@198.51.100.7"
-    #[arg(long, value_name = "CONNECTION", conflicts_with_all = ["instance", "url"])]
-    pub(crate) ssh: Option<String>,
-    /// ComfyUI's port on that machine [default: 18188, or comfyui_workflow.default_port]
-    #[arg(long, value_name = "PORT", requires = "ssh")]
-    pub(crate) comfyui_port: Option<u16>,
-    /// Accept exactly this host key of that machine without asking: SHA256:...
-    #[arg(long, value_name = "FINGERPRINT", requires = "ssh")]
-    pub(crate) trust: Option<String>,
-    /// Set an input of a node (by id or title) before it runs; repeatable
-    #[arg(long = "set", value_name = "NODE.INPUT=VALUE", value_parser = assignment)]
-    pub(crate) set: Vec<(String, String)>,
-    /// Upload a picture for a loading node (all with NODE=, or none: then in order of the node ids); repeatable
-    #[arg(long = "image", value_name = "[NODE=]FILE")]
-    pub(crate) images: Vec<String>,
-    /// Also copy the outputs to this directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) output_dir: Option<PathBuf>,
-    /// The name to show [default: the file's, or the template's title]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Queue it also if the instance is known to refuse it: what that says of its nodes may be incomplete
-    #[arg(long)]
-    pub(crate) no_validate: bool,
-    /// Do not follow the run
-    #[arg(long)]
-    pub(crate) detach: bool,
-    /// Print one JSON object per change; the last one is the final state
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) door: Door,
-    #[command(flatten)]
-    pub(crate) patience: Patience,
-}
-
-/// How long to wait for what does not answer.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Patience {
-    /// Seconds without ever reaching the instance, or without comfyd, after which to give up with exit code 4
-    #[arg(long = "give-up-after", value_name = "SECONDS", default_value_t = 60, hide = true)]
-    pub(crate) seconds: u64,
 }
 
 /// A run.
@@ -420,13 +293,6 @@ impl Command {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let wrong = || "write NODE.INPUT=VALUE, such as 6.text=\"a cat\" or KSampler.steps=30".to_owned();
-    let (target, value) = text.split_once('=').ok_or_else(wrong)?;
-    let named = target.rsplit_once('.').is_some_and(|(node, input)| !node.is_empty() && !input.is_empty());
-    if named { Ok((target.to_owned(), value.to_owned())) } else { Err(wrong()) }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -436,17 +302,5 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn assignments() {
-        let good =
-            |text, node: &str, value: &str| assert_eq!(assignment(text), Ok((node.to_owned(), value.to_owned())), "{text}");
-        good("6.text=a cat", "6.text", "a cat");
-        good("6.text=", "6.text", "");
-        good("My node.v1.seed=a=b", "My node.v1.seed", "a=b");
-        for bad in ["6.text", "text=1", ".text=1", "6.=1", "=", ""] {
-            assert!(assignment(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -7,8 +7,10 @@ mod batch;
 mod instances;
 mod message;
 mod recovery;
+mod retreat;
 mod snapshots;
 mod task;
+mod turn;
 
 pub use message::{AskError, CoreHandle, Granted};
 pub use recovery::{RecoverError, RecoveredCore, recover};
