@@ -23,6 +23,17 @@ pub trait Rng: Send + Sync {
     fn below(&self, n: u64) -> u64;
 }
 
+/// Draws the largest number, for tests of the longest waits.
+#[cfg(test)]
+pub(crate) struct Largest;
+
+#[cfg(test)]
+impl Rng for Largest {
+    fn below(&self, n: u64) -> u64 {
+        n.saturating_sub(1)
+    }
+}
+
 /// The machine's clock: the wall time at its making, and since then the time that has passed, sleep of the machine included. A wall clock that
 /// is set back or forward does not move it, so that deadlines keep their length.
 ///

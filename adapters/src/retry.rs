@@ -60,14 +60,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Largest;
-
-    impl Rng for Largest {
-        fn below(&self, n: u64) -> u64 {
-            n.saturating_sub(1)
-        }
-    }
+    use crate::env::Largest;
 
     #[test]
     fn waits_double_up_to_the_cap() {

@@ -215,11 +215,8 @@ def start_server(args, data, env):
     return server
 
 
-def killed_in_the_middle(args, work):
-    """kill -9 of comfyd while the real server runs the prompt: the run goes on there and is found again."""
-    check = Check()
-    env = dict(os.environ, HOME=work)
-    data = os.path.join(work, "data")
+def slow(work):
+    """A workflow that takes a while, with seeds of its own, so that nothing of it is cached."""
     with open(os.path.join(WORKFLOWS, "20_custom_slow_previews.json")) as file:
         prompt = json.load(file)
     for node in ("1", "2"):
@@ -227,6 +224,15 @@ def killed_in_the_middle(args, work):
     workflow = os.path.join(work, "slow.json")
     with open(workflow, "w") as file:
         json.dump(prompt, file)
+    return workflow
+
+
+def killed_in_the_middle(args, work):
+    """kill -9 of comfyd while the real server runs the prompt: the run goes on there and is found again."""
+    check = Check()
+    env = dict(os.environ, HOME=work)
+    data = os.path.join(work, "data")
+    workflow = slow(work)
     server = start_server(args, data, env)
     try:
         tool = lambda *words: subprocess.run([args.comfyd, *words, "--data-dir", data], capture_output=True, text=True, timeout=120, env=env)
@@ -272,13 +278,7 @@ def canvas_as_the_page(name, args, work):
 
 def from_zero_over_ssh(args, work):
     check = Check()
-    with open(os.path.join(WORKFLOWS, "20_custom_slow_previews.json")) as file:
-        prompt = json.load(file)
-    for node in ("1", "2"):
-        prompt[node]["inputs"]["seed"] = random.randrange(1 << 48)
-    workflow = os.path.join(work, "slow.json")
-    with open(workflow, "w") as file:
-        json.dump(prompt, file)
+    workflow = slow(work)
     view = over_ssh(args, work, check, workflow)
     for output in (output for output in view["outputs"] if output["filename"]):
         theirs = os.path.join(args.base, output["folder"], output["subfolder"], output["filename"])

@@ -16,27 +16,31 @@ const MESSAGES: usize = 500;
 /// As often as a fast sampler tells its steps.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// Messages that tell when they were sent.
-async fn ticker(from: Instant) -> io::Result<u16> {
+/// A server on a free port that treats each connection so.
+async fn serve<F: Future<Output = ()> + Send + 'static>(treat: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A connection that cannot be set so is only slower.
             let _ = stream.set_nodelay(true);
-            tokio::spawn(async move {
-                let mut message = [0; LENGTH];
-                loop {
-                    tokio::time::sleep(EVERY).await;
-                    let sent = u64::try_from(from.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    message[..8].copy_from_slice(&sent.to_le_bytes());
-                    if stream.write_all(&message).await.is_err() {
-                        return;
-                    }
-                }
-            });
+            tokio::spawn(treat(stream));
         }
     });
     Ok(port)
+}
+
+/// Sends messages that tell when they were sent.
+async fn tick(mut stream: TcpStream, from: Instant) {
+    let mut message = [0; LENGTH];
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let sent = u64::try_from(from.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        message[..8].copy_from_slice(&sent.to_le_bytes());
+        if stream.write_all(&message).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// How late messages come, in milliseconds.
@@ -54,7 +58,7 @@ async fn lateness(stream: &mut (impl AsyncRead + Unpin), from: Instant) -> io::R
 /// A message straight and through the connection, in turns.
 pub(crate) async fn latency(session: &Session) -> io::Result<Value> {
     let from = Instant::now();
-    let port = ticker(from).await?;
+    let port = serve(move |stream| tick(stream, from)).await?;
     let (mut straight, mut through) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -66,24 +70,16 @@ pub(crate) async fn latency(session: &Session) -> io::Result<Value> {
     Ok(json!({ "what": "a message", "straight_p50_ms": straight, "ssh_p50_ms": through, "more_ms": through - straight }))
 }
 
-/// A server that says everything back, or talks without end.
-async fn peer(talks: bool) -> io::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            tokio::spawn(async move {
-                if talks {
-                    while stream.write_all(&[7; 16_000]).await.is_ok() {}
-                } else {
-                    let (mut from, mut to) = stream.split();
-                    let _ = tokio::io::copy(&mut from, &mut to).await;
-                }
-            });
-        }
-    });
-    Ok(port)
+/// Says everything back.
+async fn echo(mut stream: TcpStream) {
+    let (mut from, mut to) = stream.split();
+    // It ends with the connection.
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+}
+
+/// Talks without end.
+async fn flood(mut stream: TcpStream) {
+    while stream.write_all(&[7; 16_000]).await.is_ok() {}
 }
 
 async fn rounds(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<f64>> {
@@ -100,7 +96,7 @@ async fn rounds(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Resul
 
 /// Questions on one channel, alone and beside one whose reader has stopped.
 pub(crate) async fn stalled(session: &Session) -> io::Result<Value> {
-    let (echo, flood) = (peer(false).await?, peer(true).await?);
+    let (echo, flood) = (serve(echo).await?, serve(flood).await?);
     let mut asking = session.stream(echo).await.map_err(io::Error::other)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..4 {

@@ -54,14 +54,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Largest;
-
-    impl Rng for Largest {
-        fn below(&self, n: u64) -> u64 {
-            n.saturating_sub(1)
-        }
-    }
+    use crate::env::Largest;
 
     fn refused() -> SshError {
         SshError::Connect { to: "gpu:22".into(), why: "refused".into() }
