@@ -1,7 +1,7 @@
 /** Workflows as people draw them: dropped, converted, checked and run with three clicks, and shown where they were drawn. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32, deflateSync } from 'node:zlib';
+import { drop, png } from './files.mjs';
 import { stage } from './stage.mjs';
 
 const on = stage({ scale: 20 });
@@ -89,35 +89,9 @@ test('a run of a graph in API format is shown in layers', async () => {
   await page.close();
 });
 
-function chunk(kind, body) {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(body.length);
-  const rest = Buffer.concat([Buffer.from(kind), body]);
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32BE(crc32(rest));
-  return Buffer.concat([length, rest, sum]);
-}
-
-/** A picture of one point, with texts as ComfyUI writes them. */
-function png(texts) {
-  const parts = Object.entries(texts).map(([key, value]) => chunk('tEXt', Buffer.from(`${key}\0${JSON.stringify(value)}`, 'latin1')));
-  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]), chunk('IHDR', Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0])), ...parts, chunk('IDAT', deflateSync(Buffer.from([0, 0]))), chunk('IEND', Buffer.alloc(0))]);
-}
-
-/** Drops a file onto the page as a hand would. */
-async function drop(page, name, type, data) {
-  const files = await page.evaluateHandle(([name, type, base]) => {
-    const transfer = new DataTransfer();
-    transfer.items.add(new File([Uint8Array.from(atob(base), (letter) => letter.charCodeAt(0))], name, { type }));
-    return transfer;
-  }, [name, type, Buffer.from(data).toString('base64')]);
-  await page.dispatchEvent('body', 'dragover', { dataTransfer: files });
-  await page.dispatchEvent('body', 'drop', { dataTransfer: files });
-}
-
 for (const [name, type, data] of [
   ['drawn.json', 'application/json', JSON.stringify(canvas({ color: 1 }))],
-  ['drawn.png', 'image/png', png({ workflow: canvas({ color: 2 }) })],
+  ['drawn.png', 'image/png', png({ workflow: JSON.stringify(canvas({ color: 2 })) })],
 ]) {
   test(`New run, ${name} dropped, Run: converted, checked, run, and shown as drawn`, async () => {
     const page = await on.open();
