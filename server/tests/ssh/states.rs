@@ -34,7 +34,7 @@ fn wish() -> Execute {
     let graph = json!({
         "1": { "class_type": "LoadImage", "inputs": { "image": "mine.png" } },
         "2": { "class_type": "SlowSteps", "inputs": {
-            "steps": 20, "step_ms": 100, "seed": 1, "preview": "none", "fail_at": 0, "fail_kind": "RuntimeError", "width": 64, "height": 64,
+            "steps": 50, "step_ms": 100, "seed": 1, "preview": "none", "fail_at": 0, "fail_kind": "RuntimeError", "width": 64, "height": 64,
         } },
         "3": { "class_type": "SaveImage", "inputs": { "images": ["2", 0], "filename_prefix": "comfyd/state" } },
         "4": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "comfyd/loaded" } },
@@ -47,10 +47,18 @@ fn wish() -> Execute {
 /// Starts a run and waits until it is in this state, where it stays for a while.
 async fn reach(world: &World, state: State) -> RunId {
     let fake = world.fake.fake();
+    let asked = |route: &str| fake.ledger().requests.get(route).copied().unwrap_or_default();
+    let before = |route: &'static str| (route, asked(route));
+    // What it waits for in the states that are not over until ComfyUI answers; the first run asked for the same.
+    let request = match state {
+        State::Staging => Some(before("POST /upload/image")),
+        State::Collecting => Some(before("GET /view")),
+        State::Submitting | State::Pending | State::Running => None,
+    };
     fake.tune(|knobs| match state {
         State::Staging => knobs.http_delay = LONG,
         State::Submitting => knobs.next_posts.push_back(PostFault::AcceptAfter(LONG)),
-        State::Pending => knobs.worker_delay = Duration::from_secs(5),
+        State::Pending => knobs.worker_delay = LONG,
         State::Running => {}
         State::Collecting => knobs.every_view = ViewFault::Delay(LONG),
     });
@@ -63,14 +71,11 @@ async fn reach(world: &World, state: State) -> RunId {
         State::Collecting => "collecting",
     };
     world.until(run, phase, |view| view.phase == phase).await;
-    match state {
-        State::Submitting => world.wait_for("posted", || world.posts_of(run) == 1).await,
-        State::Collecting => {
-            let asked = || fake.ledger().requests.get("GET /view").copied().unwrap_or_default() > 0;
-            world.wait_for("asked for its outputs", asked).await;
-        }
-        State::Staging | State::Pending | State::Running => {}
+    if let Some((route, before)) = request {
+        world.wait_for("asked", || asked(route) > before).await;
     }
+    // The whole prompt is there, so that it is accepted whatever becomes of the way.
+    world.wait_for("posted", || fake.tune(|knobs| knobs.next_posts.is_empty())).await;
     fake.tune(|knobs| {
         knobs.http_delay = Duration::ZERO;
         knobs.worker_delay = Duration::ZERO;
