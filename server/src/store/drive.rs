@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::disk::LockGuard;
 use super::health::{Health, Shared, Wanted};
-use super::journal::{Carried, Job, Journal, Work};
+use super::journal::{Ask, Carried, Job, Journal, Work};
 use super::scribe::Scribe;
 use super::types::{Append, AppendError, OpenError, Sync};
 
@@ -33,6 +33,9 @@ pub(crate) enum Drive {
     /// Both on the caller's.
     Inline(Box<Mutex<(Journal, Scribe)>>),
 }
+
+/// How many bytes of records share a sync, about: beyond that a write takes longer than the sync that it saves.
+const GATHER_BYTES: usize = 1 << 20;
 
 /// How long the scribe holds work back: a snapshot is to be written within 100 ms of an ending.
 const HOLD: Duration = Duration::from_millis(25);
@@ -210,7 +213,14 @@ fn record(desk: &Mutex<Desk>, jobs: &Receiver<Ticket>, tick: Duration) {
     let mut last = Instant::now();
     loop {
         match jobs.recv_timeout(tick.saturating_sub(last.elapsed())) {
-            Ok((job, _permit)) => take().handle(job),
+            Ok(first) => {
+                let mut next = Some(first);
+                while let Some(ticket) = next {
+                    let (job, _permits, after) = gather(ticket, jobs.try_iter());
+                    take().handle(job);
+                    next = after;
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 let mut desk = take();
@@ -224,6 +234,28 @@ fn record(desk: &Mutex<Desk>, jobs: &Receiver<Ticket>, tick: Duration) {
             take().handle(Job::Tick);
         }
     }
+}
+
+/// One job of all appends that wait; and the ticket after them, if it was taken.
+fn gather(first: Ticket, waiting: impl Iterator<Item = Ticket>) -> (Job, Vec<Option<OwnedSemaphorePermit>>, Option<Ticket>) {
+    let (job, permit) = first;
+    let mut permits = vec![permit];
+    let Job::Append(mut asks) = job else { return (job, permits, None) };
+    let bytes = |asks: &[Ask]| {
+        let appends = asks.iter().flat_map(|ask| &ask.wish.0);
+        appends.flat_map(|append| &append.payloads).map(Vec::len).sum::<usize>()
+    };
+    let mut gathered = bytes(&asks);
+    for (job, permit) in waiting {
+        let Job::Append(more) = job else { return (Job::Append(asks), permits, Some((job, permit))) };
+        gathered += bytes(&more);
+        asks.extend(more);
+        permits.push(permit);
+        if gathered >= GATHER_BYTES {
+            break;
+        }
+    }
+    (Job::Append(asks), permits, None)
 }
 
 /// The scribe's thread.

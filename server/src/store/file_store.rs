@@ -17,7 +17,7 @@ use super::drive::{Drive, Stopped};
 use super::graves::Graves;
 use super::health::{Health, Shared, Wanted};
 use super::index::Index;
-use super::journal::{Job, Journal, LogEnd};
+use super::journal::{Ask, Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
 use super::recover::{self, Found, Recovered};
 use super::scribe::Scribe;
@@ -150,7 +150,7 @@ impl FileStore {
     /// Nothing of the batch is stored; everything acknowledged before still is.
     pub async fn append_all(&self, batch: Vec<Append>, sync: Sync) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.drive.submit(Job::Append { batch, sync, reply }).await.map_err(|Stopped| AppendError::Stopped)?;
+        self.drive.submit(Job::Append(vec![Ask { wish: (batch, sync), reply }])).await.map_err(|Stopped| AppendError::Stopped)?;
         answer.await.unwrap_or(Err(AppendError::Stopped))
     }
 

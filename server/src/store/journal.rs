@@ -1,10 +1,11 @@
 //! The shared journal: every record of every stream, acknowledged when it is synced here.
 //!
 //! Invariants: one write per batch; a batch is stored whole or not at all, and what one stream refuses is refused before
-//! anything is written; records go on to the scribe only when synced, and nothing but a sync that went well says so;
+//! anything is written (`group`); records go on to the scribe only when synced, and nothing but a sync that went well says so;
 //! a failed write or sync poisons the file, which is replaced by a checked copy of what was good; three failures in a row
 //! make the store read-only. Absent: threads (`drive`), recovery (`recover`), the logs of streams (`scribe`).
 
+mod group;
 mod job;
 mod reserve;
 mod tip;
@@ -14,12 +15,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use comfyd_engine::journal::entry::{ENTRY_OVERHEAD, Entry};
+use comfyd_engine::journal::entry::ENTRY_OVERHEAD;
 use comfyd_engine::journal::frame::{HEADER_LEN, MAX_PAYLOAD, RECORD_LEN};
 use comfyd_engine::{RunId, StreamId};
 use tokio::sync::oneshot;
 
-pub(crate) use job::{Carried, Job, LogEnd, Work};
+pub(crate) use job::{Ask, Carried, Job, LogEnd, Work};
 pub(crate) use tip::Tip;
 
 use super::distrust::Distrust;
@@ -31,25 +32,6 @@ use reserve::Reserve;
 
 /// Failures in a row after which nothing is written any more.
 const MAX_STRIKES: u32 = 3;
-
-/// The entries of one batch, in one piece of memory.
-#[derive(Default)]
-struct Entries {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Entries {
-    fn push(&mut self, entry: &Entry<'_>) {
-        entry.encode_into(&mut self.bytes);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
-    }
-}
 
 /// The writer of the journal.
 #[derive(Debug)]
@@ -91,10 +73,12 @@ impl Journal {
     /// Does one job; work for the scribe goes to `out`, in order.
     pub(crate) fn handle(&mut self, job: Job, out: &mut dyn FnMut(Work)) {
         match job {
-            Job::Append { batch, sync, reply } => {
-                let answer = self.append(batch, sync, out);
-                // The caller may have given up; the records stay.
-                let _ = reply.send(answer);
+            Job::Append(asks) => {
+                let (wishes, replies): (Vec<_>, Vec<_>) = asks.into_iter().map(|ask| (ask.wish, ask.reply)).unzip();
+                for (reply, answer) in replies.into_iter().zip(self.append_each(wishes, out)) {
+                    // The caller may have given up; the records stay.
+                    let _ = reply.send(answer);
+                }
             }
             Job::Snapshots => {
                 let wanted = self.shared.take_snapshots();
@@ -173,49 +157,6 @@ impl Journal {
         }
     }
 
-    /// Stores a batch.
-    pub(crate) fn append(&mut self, batch: Vec<Append>, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
-        if let Some(why) = self.shared.read_only() {
-            return Err(AppendError::ReadOnly { why });
-        }
-        self.look_at(&batch);
-        let tips = self.judge(&batch)?;
-        if batch.iter().all(|append| append.payloads.is_empty()) {
-            return self.append_nothing(sync, out);
-        }
-        let spend_reserve = batch.iter().any(|append| append.class == Class::MayUseReserve);
-        if spend_reserve {
-            self.vital_ticks = VITAL_TICKS;
-        }
-        if self.shared.backlog() > self.shared.options.max_backlog {
-            return Err(AppendError::DiskFull(io::Error::new(io::ErrorKind::StorageFull, "the logs of streams lag behind")));
-        }
-        if self.log.as_ref().is_some_and(|log| log.len() >= self.shared.options.rotate_at) {
-            self.rotate(out);
-        }
-        let mut entries = Entries::default();
-        let mut carried = Vec::new();
-        for append in batch {
-            let mut seq = append.expected;
-            for payload in append.payloads {
-                seq = seq.next();
-                entries.push(&Entry { stream: append.stream.clone(), seq, payload: &payload });
-                carried.push(Carried { stream: append.stream.clone(), seq, payload });
-            }
-        }
-        self.write(&entries, sync, spend_reserve, out)?;
-        self.tips.extend(tips);
-        self.waiting.extend(carried);
-        if sync == Sync::Now {
-            self.strikes = 0;
-            self.deliver(out);
-        } else if self.log()?.unsynced_bytes() > self.shared.options.max_unsynced {
-            // The batch is stored; a failure here is found again by the next caller.
-            let _ = self.settle(out);
-        }
-        Ok(())
-    }
-
     /// A batch without a record asks for the sync of those before it: no write means no sync of its own.
     fn append_nothing(&mut self, sync: Sync, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
         match sync {
@@ -239,15 +180,16 @@ impl Journal {
         }
     }
 
-    /// Checks a batch against the streams' ends; nothing is changed.
-    fn judge(&self, batch: &[Append]) -> Result<BTreeMap<StreamId, Tip>, AppendError> {
+    /// Checks a batch against the streams' ends as they are after those `before` it; nothing is changed.
+    fn judge(&self, batch: &[Append], before: &BTreeMap<StreamId, Tip>) -> Result<BTreeMap<StreamId, Tip>, AppendError> {
         let mut tips: BTreeMap<StreamId, Tip> = BTreeMap::new();
         for append in batch {
             let stream = append.stream.clone();
             if let Some(why) = self.shared.quarantined(&stream) {
                 return Err(AppendError::Quarantined { stream, why });
             }
-            let known = tips.get(&stream).or_else(|| self.tips.get(&stream)).copied().unwrap_or_default();
+            let known =
+                tips.get(&stream).or_else(|| before.get(&stream)).or_else(|| self.tips.get(&stream)).copied().unwrap_or_default();
             let Tip { mut seq, mut len, .. } = known;
             if append.expected != seq {
                 return Err(AppendError::Conflict { stream, expected: append.expected, actual: seq });
@@ -270,31 +212,6 @@ impl Journal {
             tips.insert(stream, Tip { seq, len, unchecked: false });
         }
         Ok(tips)
-    }
-
-    fn write(&mut self, entries: &Entries, sync: Sync, spend: bool, out: &mut dyn FnMut(Work)) -> Result<(), AppendError> {
-        self.check_name()?;
-        if self.log()?.is_poisoned() {
-            self.rebuild(out).map_err(AppendError::NotWritten)?;
-        }
-        let mut result = self.log()?.append(entries.iter(), sync);
-        if matches!(result, Err(Failure::Full(_))) && spend && self.reserve.release(&self.shared) {
-            result = self.log()?.append(entries.iter(), sync);
-        }
-        match result {
-            Ok(()) => Ok(()),
-            Err(Failure::Full(error)) => {
-                self.reserve.note_full(&self.shared);
-                Err(AppendError::DiskFull(error))
-            }
-            Err(Failure::Broken(error)) => {
-                tracing::warn!(%error, "journal write failed");
-                self.strike(&error);
-                // The batch is gone either way; this saves what was there before.
-                let _ = self.rebuild(out);
-                Err(AppendError::NotWritten(error))
-            }
-        }
     }
 
     /// Bytes of a file without a name are gone with this process, so nothing may be acknowledged on their strength.
@@ -411,7 +328,7 @@ mod tests {
         let tips = BTreeMap::from([(stream.clone(), Tip { seq: Seq(7), len, unchecked: false })]);
         let payloads = vec![b"0123456789".to_vec()];
         let journal = Journal::new(shared, None, tips);
-        journal.judge(&[Append { stream, expected: Seq(7), payloads, class }]).map(drop)
+        journal.judge(&[Append { stream, expected: Seq(7), payloads, class }], &BTreeMap::new()).map(drop)
     }
 
     #[test]

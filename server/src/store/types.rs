@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use comfyd_engine::{Seq, StreamId};
 
@@ -39,7 +40,9 @@ pub struct Append {
 }
 
 /// Why a batch was not stored. Nothing of it is, and what was acknowledged before still is.
-#[derive(Debug, thiserror::Error)]
+///
+/// Several callers may be told the same, as their batches shared a write.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The caller does not know the end of the stream.
     #[error("stream {stream} is at {actual}, not {expected}")]
@@ -77,10 +80,10 @@ pub enum AppendError {
     },
     /// There is no room.
     #[error("the disk is full")]
-    DiskFull(#[source] io::Error),
+    DiskFull(#[source] Arc<io::Error>),
     /// A write or sync failed; the file has been replaced by a checked copy without this batch.
     #[error("the journal could not be written")]
-    NotWritten(#[source] io::Error),
+    NotWritten(#[source] Arc<io::Error>),
     /// The store takes nothing any more.
     #[error("the store is read-only: {why}")]
     ReadOnly {
@@ -127,7 +130,7 @@ pub enum FlushError {
 impl From<FlushError> for AppendError {
     fn from(error: FlushError) -> Self {
         match error {
-            FlushError::Failed(source) => Self::NotWritten(source),
+            FlushError::Failed(source) => Self::NotWritten(source.into()),
             FlushError::ReadOnly { why } => Self::ReadOnly { why },
             FlushError::Stopped => Self::Stopped,
         }

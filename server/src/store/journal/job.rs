@@ -7,7 +7,9 @@ use comfyd_engine::{RunId, Seq, StreamId};
 use tokio::sync::oneshot;
 
 use crate::store::health::Wanted;
-use crate::store::types::{Append, AppendError, FlushError, Sync};
+use crate::store::types::{AppendError, FlushError};
+
+use super::group::Wish;
 
 /// A record on its way from the journal to its stream's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +28,18 @@ pub(crate) struct LogEnd {
     pub(crate) behind: Vec<(Seq, Vec<u8>)>,
 }
 
+/// A batch, and who waits for its end.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) wish: Wish,
+    pub(crate) reply: oneshot::Sender<Result<(), AppendError>>,
+}
+
 /// What the journal is asked.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Store a batch.
-    Append { batch: Vec<Append>, sync: Sync, reply: oneshot::Sender<Result<(), AppendError>> },
+    /// Store what these callers want.
+    Append(Vec<Ask>),
     /// Look at the snapshots that wait.
     Snapshots,
     /// Say how long a stream's log is with everything acknowledged in it; nothing if the store does not write it.

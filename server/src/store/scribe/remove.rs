@@ -14,8 +14,8 @@ impl Scribe {
         let needs = self.rotations + u64::from(in_newest);
         let shared = self.shared.clone();
         shared.graves.dig(&*shared.disk, &shared.layout, runs, needs).map_err(|refused| match refused {
-            Refused::AsBefore(error) if is_full(&error) => AppendError::DiskFull(error),
-            Refused::AsBefore(error) => AppendError::NotWritten(error),
+            Refused::AsBefore(error) if is_full(&error) => AppendError::DiskFull(error.into()),
+            Refused::AsBefore(error) => AppendError::NotWritten(error.into()),
             Refused::Unknown(error) => {
                 // What is done on the strength of them from here on may be gone with the next start.
                 let why = format!("whether runs were removed is not known until the next start: {error}");
