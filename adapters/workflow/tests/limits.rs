@@ -55,6 +55,20 @@ fn many_subgraphs_are_answered() {
 }
 
 #[test]
+fn groups_that_are_used_often_are_answered() {
+    let file = |times: usize, inside: &Value| {
+        let nodes: Vec<Value> = (0..times).map(|id| json!({"id": id, "type": "workflow>G"})).collect();
+        json!({"nodes": nodes, "links": [], "extra": {"groupNodes": {"G": inside}}})
+    };
+    let notes = |count: usize| json!({"nodes": vec![json!({"type": "Note"}); count]});
+    refused(&file(500, &notes(1000)), "20000 nodes");
+    refused(&file(1001, &notes(1)), "1000 subgraphs");
+    refused(&file(900, &json!({"nodes": [{"type": "Note"}], "links": vec![json!([0, 0, 0, 0]); 200]})), "100000 links");
+    refused(&file(900, &json!({"nodes": [{"type": "Note", "widgets_values": ["x".repeat(50_000)]}]})), "32 MiB");
+    assert_ne!(converted(&file(100, &notes(100))).err().map(|problems| problems[0].reason.code()), Some("too_large"));
+}
+
+#[test]
 fn many_nodes_and_links_are_answered() {
     let nodes = |count: usize| (0..count).map(|id| json!({"id": id, "type": "Note"})).collect::<Vec<_>>();
     refused(&json!({"nodes": nodes(20_001), "links": []}), "20000 nodes");

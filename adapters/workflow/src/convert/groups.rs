@@ -27,12 +27,43 @@ pub(super) struct Opened {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What is added to a file when its groups are opened: links of the inside, nodes, subgraphs, and the length of it all as JSON.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    pub(super) nodes: usize,
+    pub(super) links: usize,
+    pub(super) groups: usize,
+    pub(super) bytes: usize,
+}
+
+impl Growth {
+    pub(super) fn of(file: &File) -> Self {
+        let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in file.root.nodes.iter().filter_map(|node| group_name(&node.class)) {
+            *uses.entry(name).or_default() += 1;
+        }
+        let mut grown = Self::default();
+        for (name, times) in uses {
+            let Some(group) = file.groups.get(name) else { continue };
+            grown.nodes += times * list(group.get("nodes")).len();
+            grown.links += times * list(group.get("links")).len();
+            grown.groups += times;
+            grown.bytes += times * group.to_string().len();
+        }
+        grown
+    }
+}
+
+/// The group that a node of this class stands for.
+fn group_name(class: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| class.strip_prefix(prefix))
+}
+
 /// Puts a subgraph into the place of each group node.
 pub(super) fn open_groups(file: &mut File, classes: &Classes, renamed: &mut Renamed) -> Opened {
     let mut opened = Opened::default();
     for place in 0..file.root.nodes.len() {
-        let class = &file.root.nodes[place].class;
-        let Some(name) = PREFIXES.iter().find_map(|prefix| class.strip_prefix(prefix)).map(str::to_owned) else { continue };
+        let Some(name) = group_name(&file.root.nodes[place].class).map(str::to_owned) else { continue };
         // A group that the file does not bring stays a class that nobody knows.
         let Some(group) = file.groups.get(&name).and_then(Group::read) else { continue };
         let plan = Plan::of(&group, classes);

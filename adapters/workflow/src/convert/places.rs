@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::build::World;
 use super::emit::{MAX_NODES, too_many};
+use super::groups::Growth;
 use super::model::{At, Role};
 use super::resolve::Spot;
 use crate::canvas::{Canvas, File};
@@ -22,6 +23,8 @@ const MAX_SUBGRAPHS: usize = 1000;
 const MAX_LINKS: usize = 100_000;
 /// No subgraph has more inputs or outputs.
 const MAX_PORTS: usize = 1000;
+/// How long the texts of all group nodes may be together.
+const MAX_GROUP_BYTES: usize = 32 << 20;
 
 /// A node of a canvas, with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,17 +76,22 @@ impl<'a> World<'a> {
     pub(super) fn of(file: File, classes: &'a Classes) -> Result<Self, Problem> {
         let graphs = || file.subgraphs.iter().chain([&file.root]);
         let ports = |graph: &Canvas| graph.inputs.len().max(graph.outputs.len());
-        if graphs().map(|graph| graph.nodes.len()).sum::<usize>() > MAX_NODES {
+        // What is in a group comes once for each node that stands for it.
+        let grown = Growth::of(&file);
+        if graphs().map(|graph| graph.nodes.len()).sum::<usize>() + grown.nodes > MAX_NODES {
             return Err(too_many(format!("{MAX_NODES} nodes")));
         }
-        if file.subgraphs.len() > MAX_SUBGRAPHS {
+        if file.subgraphs.len() + grown.groups > MAX_SUBGRAPHS {
             return Err(too_many(format!("{MAX_SUBGRAPHS} subgraphs")));
         }
-        if graphs().map(|graph| graph.links.len()).sum::<usize>() > MAX_LINKS {
+        if graphs().map(|graph| graph.links.len()).sum::<usize>() + grown.links > MAX_LINKS {
             return Err(too_many(format!("{MAX_LINKS} links")));
         }
         if graphs().map(ports).max().is_some_and(|ports| ports > MAX_PORTS) {
             return Err(too_many(format!("{MAX_PORTS} inputs or outputs of a subgraph")));
+        }
+        if grown.bytes > MAX_GROUP_BYTES {
+            return Err(too_many(format!("{} MiB in group nodes", MAX_GROUP_BYTES >> 20)));
         }
         Ok(Self::build(file, classes))
     }
