@@ -7,6 +7,7 @@
 mod access;
 mod again;
 mod args;
+mod ask;
 mod client;
 mod config;
 mod convert;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use comfyd_engine::Status;
 
 use super::args;
+use super::ask::unless_ended;
 use super::error::{CliError, Exit};
 use super::follow::{Follow, News};
 use super::handle::Door;
@@ -70,11 +71,19 @@ pub(crate) async fn run(args: &args::Run, out: Out) -> Result<Exit, CliError> {
     if let Some(connection) = &args.ssh {
         trust::tell_ignored(connection, out);
     }
-    if args.ssh.is_some()
-        && let Err(error) = trust::prepare(&door, &created.run_id, args.trust.as_deref(), out).await
-    {
-        door.close(out).await;
-        return Err(error);
+    if args.ssh.is_some() {
+        match unless_ended(trust::prepare(&door, &created.run_id, args.trust.as_deref(), out)).await {
+            Ok(Some(())) => {}
+            Ok(None) => {
+                out.notice(format!("Detached. The run waits for its machine. Follow it again: comfyd watch {}", created.run_id));
+                door.close(out).await;
+                return Ok(Exit::Detached);
+            }
+            Err(error) => {
+                door.close(out).await;
+                return Err(error);
+            }
+        }
     }
     if args.detach {
         return detach(door, &created, patience, out).await;

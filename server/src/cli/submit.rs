@@ -21,6 +21,8 @@ use crate::intake::{Held, held};
 const MAX_WORKFLOW: u64 = 16 << 20;
 /// The largest picture that a server takes.
 const MAX_IMAGE: u64 = 64 << 20;
+/// A canvas that leaves room for the largest workflow beside it.
+const SHORT: usize = 256 << 10;
 /// So many bytes tell what a file is.
 const HEAD: u64 = 16;
 
@@ -134,7 +136,12 @@ impl Wish {
 
     /// Sends it.
     pub(crate) async fn send(&self, client: &Client) -> Result<Created, CliError> {
-        let body = if self.images.is_empty() { self.as_json()? } else { self.as_form()? };
+        // In a form each text has room of its own.
+        let canvas = match &self.what {
+            What::Text(Held { canvas: Some(canvas), .. }) => canvas.len(),
+            What::Text(_) | What::Template(_) => 0,
+        };
+        let body = if self.images.is_empty() && canvas <= SHORT { self.as_json()? } else { self.as_form()? };
         client.post("/api/v1/runs", body).await
     }
 

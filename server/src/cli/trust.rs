@@ -2,21 +2,19 @@
 //!
 //! Invariants: a key is accepted by its fingerprint only; what is typed is neither shown nor kept here.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use comfyd_adapters::ssh::{Destination, Secret};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::args::{TrustInstance, UnlockInstance};
+use super::ask::{confirmed, hidden, unless_ended};
 use super::client::{Body, Client};
 use super::error::{CliError, Exit};
 use super::handle::Door;
 use super::instances::{path_of, strange};
 use super::out::{Form, Out};
-use super::signals::Signals;
 use super::text::clean;
 use super::wire::RunDoc;
 
@@ -70,9 +68,10 @@ async fn tested(client: &Client, path: &str) -> Result<Verdict, CliError> {
 pub(crate) async fn trust(args: &TrustInstance, out: Out) -> Result<Exit, CliError> {
     let path = path_of(&args.name)?;
     let door = Door::open(&args.door).await?;
-    let done = trust_at(door.client(), &path, args, out).await;
+    let done = unless_ended(trust_at(door.client(), &path, args, out)).await;
     door.close(out).await;
-    let Some((fingerprint, view)) = done? else { return Ok(Exit::Failed) };
+    let Some(done) = done? else { return Ok(Exit::Detached) };
+    let Some((fingerprint, view)) = done else { return Ok(Exit::Failed) };
     match out.form() {
         Form::Json => out.line(view)?,
         Form::Human => out.line(format!("Trusted {fingerprint}. Its runs go on by themselves."))?,
@@ -97,7 +96,7 @@ async fn trust_at(client: &Client, path: &str, args: &TrustInstance, out: Out) -
     if let Some(problem) = verdict.problem().filter(|_| changed && !args.replace) {
         return Err(of_problem(problem));
     }
-    if !asked(key, changed, out)? {
+    if !asked(key, changed, out).await? {
         return Ok(None);
     }
     Ok(Some((key.fingerprint.clone(), send(client, path, &key.fingerprint, args.replace).await?)))
@@ -113,7 +112,7 @@ fn of_problem(problem: &ProblemDoc) -> CliError {
 }
 
 /// Asks the person at the terminal whether that is the machine.
-fn asked(key: &HostKeyDoc, changed: bool, out: Out) -> Result<bool, CliError> {
+async fn asked(key: &HostKeyDoc, changed: bool, out: Out) -> Result<bool, CliError> {
     let HostKeyDoc { machine, algorithm, fingerprint } = key;
     let (machine, fingerprint) = (clean(machine), clean(fingerprint));
     out.notice(format!(
@@ -125,28 +124,19 @@ fn asked(key: &HostKeyDoc, changed: bool, out: Out) -> Result<bool, CliError> {
         let hint = format!("Compare it, and say --fingerprint {fingerprint} where nobody can be asked.");
         return Err(CliError::usage("not_confirmed", "accepting a host key needs its fingerprint", hint));
     }
-    let mut stderr = std::io::stderr();
-    // If it cannot be asked there is no answer either, which is a no.
-    let _ = write!(stderr, "Is this the fingerprint of your machine? [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(confirmed("Is this the fingerprint of your machine?").await)
 }
 
 /// `comfyd instances unlock`
 pub(crate) async fn unlock(args: &UnlockInstance, out: Out) -> Result<Exit, CliError> {
     let path = path_of(&args.name)?;
     let prompt = if args.password { "Password: " } else { "Passphrase of the private key: " };
-    let secret = hidden(prompt).await?;
+    let Some(secret) = unless_ended(hidden(prompt)).await? else { return Ok(Exit::Detached) };
     let door = Door::open(&args.door).await?;
-    let sent = tell(door.client(), &path, &secret, args.password).await;
-    let verdict = match &sent {
-        Ok(_) => tested(door.client(), &path).await,
-        Err(_) => Ok(Verdict { host_key: None, steps: vec![] }),
-    };
+    let done = unless_ended(unlock_at(door.client(), &path, &secret, args.password)).await;
     door.close(out).await;
-    let view = sent?;
-    if let Some(problem) = verdict?.problem().filter(|problem| matches!(problem.code.as_str(), "key_locked" | "auth_failed")) {
+    let Some((view, verdict)) = done? else { return Ok(Exit::Detached) };
+    if let Some(problem) = verdict.problem().filter(|problem| matches!(problem.code.as_str(), "key_locked" | "auth_failed")) {
         return Err(of_problem(problem));
     }
     match out.form() {
@@ -156,64 +146,15 @@ pub(crate) async fn unlock(args: &UnlockInstance, out: Out) -> Result<Exit, CliE
     Ok(Exit::Completed)
 }
 
+async fn unlock_at(client: &Client, path: &str, secret: &Secret, password: bool) -> Result<(Value, Verdict), CliError> {
+    let view = tell(client, path, secret, password).await?;
+    Ok((view, tested(client, path).await?))
+}
+
 async fn tell(client: &Client, path: &str, secret: &Secret, password: bool) -> Result<Value, CliError> {
     let name = if password { "password" } else { "passphrase" };
     let body = json!({ name: secret.reveal() });
     client.post(&format!("{path}/unlock"), Body::json(body.to_string())).await
-}
-
-/// A terminal that shows nothing; dropped, it is as it was.
-struct Silent(Termios);
-
-impl Silent {
-    /// None where there is no terminal.
-    fn now() -> Result<Option<Self>, CliError> {
-        let stdin = std::io::stdin();
-        let Some(before) = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten() else { return Ok(None) };
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        let failed =
-            |_| CliError::failed("no_terminal", "the terminal cannot hide what is typed", "Give it on the standard input.");
-        tcsetattr(&stdin, OptionalActions::Flush, &silent).map_err(failed)?;
-        Ok(Some(Self(before)))
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
-        let _ = writeln!(std::io::stderr());
-    }
-}
-
-/// Reads a line that the terminal does not show. Ctrl-C ends the question, and the terminal is as it was.
-async fn hidden(prompt: &str) -> Result<Secret, CliError> {
-    let nothing = || CliError::usage("no_secret", "nothing was typed", "Type it, or give it on the standard input.");
-    let mut signals = Signals::listen()?;
-    let silent = Silent::now()?;
-    if silent.is_some() {
-        let mut stderr = std::io::stderr();
-        // Who does not see the question can answer it all the same.
-        let _ = write!(stderr, "{prompt}").and_then(|()| stderr.flush());
-    }
-    let (give, take) = oneshot::channel();
-    // A thread that the end of the program does not wait for.
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().read_line(&mut text);
-        text.truncate(text.trim_end_matches(['\r', '\n']).len());
-        // Nobody may wait for it any more.
-        let _ = give.send(read.map(|length| (length, Secret::new(text))));
-    });
-    let read = tokio::select! {
-        read = take => read,
-        () = signals.next() => return Err(nothing()),
-    };
-    match read {
-        Ok(Ok((1.., secret))) => Ok(secret),
-        Ok(Ok(_) | Err(_)) | Err(_) => Err(nothing()),
-    }
 }
 
 /// Asks what the machine of a new run needs, where somebody sits at the terminal. Without anybody the run waits and says for what.
@@ -234,7 +175,7 @@ pub(crate) async fn prepare(door: &Door, run: &str, trusted: Option<&str>, out: 
                 send(client, &path, &key.fingerprint, false).await?;
             }
             ("host_key_unknown", Some(key)) if person => {
-                if !asked(key, false, out)? {
+                if !asked(key, false, out).await? {
                     out.notice(format!("The run waits. Accept the key later: comfyd instances trust {}", run.instance));
                     return Ok(());
                 }
