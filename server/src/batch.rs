@@ -127,18 +127,19 @@ pub struct RefusedCancel {
 }
 
 impl ExecuteBatch {
-    /// The wishes for the single runs.
-    fn wishes(&self) -> Vec<Execute> {
-        let plain = [Variation::default()];
-        let variations = if self.variations.is_empty() { &plain[..] } else { &self.variations };
-        let repeated = variations.iter().flat_map(|variation| std::iter::repeat_n(variation, self.repeat));
-        let wish = |variation: &Variation| {
+    /// The wishes for the single runs, each made when it is its turn: they may be large.
+    fn wishes(&self) -> impl Iterator<Item = Execute> {
+        let nothing = self.variations.is_empty().then_some(None);
+        let variations = self.variations.iter().map(Some).chain(nothing);
+        let repeated = variations.flat_map(|variation| std::iter::repeat_n(variation, self.repeat));
+        repeated.map(|variation| {
             let mut wish = self.base.clone();
-            wish.inputs.extend(variation.inputs.iter().cloned());
-            wish.name = variation.name.clone().or(wish.name);
+            if let Some(Variation { inputs, name }) = variation {
+                wish.inputs.extend(inputs.iter().cloned());
+                wish.name = name.clone().or(wish.name);
+            }
             wish
-        };
-        repeated.map(wish).collect()
+        })
     }
 
     /// How many runs it makes.
@@ -214,15 +215,19 @@ impl App {
         let wish = ExecuteBatch { base: self.opened(wish.base).await?, ..wish };
         let mut checked: Option<Sha256> = None;
         let mut uploads: Option<Vec<Upload>> = None;
+        let mut canvas: Option<Option<Sha256>> = None;
         let mut new = Vec::new();
         let mut inline = 0;
-        for mut one in wish.wishes().into_iter().skip(there.len()) {
+        for mut one in wish.wishes().skip(there.len()) {
             if uploads.is_some() {
                 // The files are the same for all, and are kept already.
                 one.images = Images::InOrder(vec![]);
             }
             // Each for itself, as the page draws anew each time what prompts leave to chance.
-            let one = self.converted(one).await?;
+            let mut one = self.converted(one).await?;
+            if canvas.is_some() {
+                one.canvas = None;
+            }
             let mut prepared = self.intake.prepare(one, body.clone(), &self.core).await?;
             let Workload::Prompt(prompt) = &prepared.spec.workload;
             if checked.as_ref() != Some(&prompt.graph) {
@@ -231,6 +236,8 @@ impl App {
             }
             let Workload::Prompt(prompt) = &mut prepared.spec.workload;
             prompt.uploads.clone_from(uploads.get_or_insert_with(|| prompt.uploads.clone()));
+            // So is the canvas: what is left to chance is drawn in the graph.
+            prompt.canvas.clone_from(canvas.get_or_insert_with(|| prompt.canvas.clone()));
             inline += prepared.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
             if inline > MAX_INLINE {
                 for (_, bytes) in prepared.blobs.drain(..) {
@@ -319,12 +326,13 @@ mod tests {
     #[test]
     fn a_variation_comes_after_what_is_shared() {
         let own = Variation { inputs: vec![("3.seed".to_owned(), "2".to_owned())], name: Some("own".to_owned()) };
-        let wishes = batch(vec![Variation::default(), own], 2).wishes();
+        let batched = batch(vec![Variation::default(), own], 2);
+        let wishes: Vec<_> = batched.wishes().collect();
         let said: Vec<_> =
             wishes.iter().map(|wish| (wish.name.as_deref(), wish.inputs.last().map(|(_, value)| value.as_str()))).collect();
         let (all, own) = ((Some("all"), Some("1")), (Some("own"), Some("2")));
         assert_eq!(said, [all, all, own, own]);
-        assert_eq!(batch(vec![], 3).wishes().len(), 3);
+        assert_eq!(batch(vec![], 3).wishes().count(), 3);
     }
 
     #[test]
