@@ -85,6 +85,20 @@ impl Batch {
         self.together.push(streams);
     }
 
+    /// What one wish changes of several instances is changed together or not at all, and its answer rests on all of it.
+    pub(crate) fn bind_instances(&mut self, step: &Step, rests_on: BTreeSet<StreamId>) -> BTreeSet<StreamId> {
+        let is_instance = |stream: &StreamId| matches!(stream, StreamId::Instance(_));
+        if !rests_on.iter().any(is_instance) {
+            return rests_on;
+        }
+        let changed = step.facts.iter().map(Fact::stream).filter(is_instance);
+        let all: BTreeSet<StreamId> = rests_on.into_iter().chain(changed).collect();
+        if all.len() > 1 {
+            self.bind(all.clone());
+        }
+        all
+    }
+
     pub(crate) fn sync(&self) -> Sync {
         if self.needs_sync { Sync::Now } else { Sync::Lazy }
     }
@@ -190,7 +204,9 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use comfyd_engine::{Completed, NodesProgressed, OutputSaved, OutputsFound, SavedFile, Timestamp};
+    use comfyd_engine::{
+        Completed, InstanceId, InstanceRemoved, NodesProgressed, OutputSaved, OutputsFound, SavedFile, Timestamp,
+    };
 
     use super::*;
     use crate::store::{AppendError, FileStore, Options, SimDisk};
@@ -240,5 +256,24 @@ mod tests {
         store.append_all(vec![append(1, vec![saved()])], Sync::Now).await.expect("an output is told");
         store.append_all(vec![append(2, vec![Completed {}.into()])], Sync::Now).await.expect("an ending is told");
         assert_eq!(store.read(&StreamId::Run(run()), Seq(0)).await.expect("readable").records.len(), 3);
+    }
+    #[test]
+    fn what_a_wish_changes_of_two_instances_is_changed_together_or_not_at_all() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| name.parse::<InstanceId>().expect("a name"));
+        let stream = |id: &InstanceId| StreamId::Instance(id.clone());
+        let removed = |id: &InstanceId| {
+            Fact::Instance(id.clone(), Recorded { seq: Seq(1), at: Timestamp(1), event: InstanceRemoved {}.into() })
+        };
+        let mut batch = Batch::new();
+        for (asked, changed) in [(&a, vec![removed(&a), removed(&b)]), (&c, vec![removed(&c)])] {
+            let step = Step { facts: changed, commands: vec![] };
+            let rests_on = batch.bind_instances(&step, BTreeSet::from([stream(asked)]));
+            batch.add(step);
+            let granted = Granted { run: None, seq: Seq(0) };
+            batch.replies.push(Reply { to: oneshot::channel().0, granted, rests_on, lasting: true });
+        }
+        let refused = batch.without(&stream(&b));
+        assert_eq!((refused.facts.len(), refused.replies.len()), (2, 1), "who asked for `a` rests on `b`");
+        assert_eq!((batch.streams(), batch.replies.len()), (BTreeSet::from([stream(&c)]), 1));
     }
 }

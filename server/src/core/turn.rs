@@ -50,6 +50,7 @@ impl Core {
                     let lasting = !matches!(input, Input::AddInstance { .. });
                     match self.engine.handle(now, input) {
                         Ok(step) => {
+                            let rests_on = batch.bind_instances(&step, rests_on);
                             batch.add(step);
                             let seq = run.and_then(|run| self.engine.run(run)).map_or(Seq(0), comfyd_engine::Run::seq);
                             batch.replies.push(Reply { to: reply, granted: Granted { run, seq }, rests_on, lasting });
