@@ -20,8 +20,10 @@ const PARTS: u64 = 32;
 const SHORTEST: u64 = 1000;
 /// How many places of a run are remembered: those of its parts, and ends of answers.
 const PLACES: usize = 48;
-/// A run with more nodes is not remembered: its states would take too much memory.
-const MOST_NODES: usize = 3000;
+/// A place takes memory for each node and output; one with more of them is not remembered.
+const MOST: usize = 3000;
+/// How many nodes and outputs all places of a run have together, about 1 KB each: where there are more of them, there are fewer places.
+const BUDGET: usize = 12_000;
 
 /// See the module; clones share what is kept.
 #[derive(Clone, Default)]
@@ -83,15 +85,18 @@ impl Checkpoints {
         of.places.clone()
     }
 
-    fn keep(&self, run: RunId, seq: Seq, part: u64, place: Place) {
+    /// Keeps a place of so many nodes and outputs.
+    fn keep(&self, run: RunId, seq: Seq, part: u64, size: usize, place: Place) {
+        let size = size.max(1);
+        let sparse = part * (PARTS * size as u64).div_ceil(BUDGET as u64).max(1);
         let mut kept = self.kept();
         kept.looks += 1;
         let look = kept.looks;
         let of = kept.runs.entry(run).or_default();
         of.look = look;
         of.places.insert(seq, Arc::new(place));
-        if of.places.len() > PLACES {
-            of.places.retain(|at, _| at.0.is_multiple_of(part) || *at == seq);
+        if of.places.len() > PLACES.min(BUDGET / size) {
+            of.places.retain(|at, _| at.0.is_multiple_of(sparse) || *at == seq);
         }
         if kept.runs.len() > RUNS {
             let oldest = kept.runs.iter().min_by_key(|(_, of)| of.look).map(|(run, _)| *run);
@@ -129,9 +134,10 @@ impl Fold {
 
     /// Remembers this place: who asked for events up to here asks for those after it, as a rule.
     pub(crate) fn keep(&self) {
-        if self.view().is_some_and(|view| view.nodes.len() <= MOST_NODES) {
+        let size = self.view().map(|view| view.nodes.len() + view.outputs.len());
+        if let Some(size) = size.filter(|size| *size <= MOST) {
             let place = Place { digest: self.digest.value(), replay: self.replay.clone() };
-            self.kept.keep(self.run, self.seq, self.part, place);
+            self.kept.keep(self.run, self.seq, self.part, size, place);
         }
     }
 }
@@ -219,5 +225,22 @@ mod tests {
         let runs: Vec<_> = kept.runs.keys().copied().collect();
         assert_eq!(runs, [6, 7, 8, 9].map(run_id), "those that were looked at last");
         assert!(kept.runs.values().all(|of| of.places.len() <= PLACES && of.places.contains_key(&Seq(200))));
+    }
+
+    #[test]
+    fn large_runs_have_fewer_places() {
+        let records = progressing(run_id(1), 40, 1);
+        let places = Checkpoints::default();
+        let (mut fold, _) = places.fold(run_id(1), &[], Seq(1));
+        for (seq, payload) in &records {
+            fold.take(*seq, payload).expect("it follows");
+        }
+        for seq in 1..=400 {
+            let place = Place { digest: fold.digest.value(), replay: fold.replay.clone() };
+            places.keep(run_id(1), Seq(seq * 100), 1000, MOST, place);
+        }
+        let kept = places.kept();
+        let at: Vec<u64> = kept.runs[&run_id(1)].places.keys().map(|seq| seq.0).collect();
+        assert_eq!(at, [8000, 16_000, 24_000, 32_000, 40_000], "four of its parts, and the last");
     }
 }
