@@ -60,9 +60,9 @@ impl Client {
         let first = [(header::RANGE, "bytes=0-0".to_owned())];
         let (mut answer, modified) = self.ask_for(file, 0, &first).await?;
         let (200 | 206, Some(length)) = (answer.status, answer.total) else { return Ok(None) };
-        if answer.status == 206 {
-            // One byte, so that the connection can be used again.
-            while answer.chunk().await?.is_some() {}
+        // Read to its end, so that the connection can be used again; one that sends more than the byte is let go.
+        if answer.status == 206 && answer.chunk().await?.is_some_and(|piece| piece.len() == 1) {
+            answer.chunk().await?;
         }
         Ok(Some(Measure { length, modified }))
     }
