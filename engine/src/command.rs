@@ -45,6 +45,8 @@ pub enum Command {
         /// Also where an old server may stop another prompt instead.
         force: bool,
     },
+    /// Ask for the end of the instance's own log.
+    ReadLog {},
     /// Fetch a file of the instance and store it.
     Collect {
         /// The output's number.

@@ -215,6 +215,11 @@ pub enum Outcome {
         /// The file.
         file: SavedFile,
     },
+    /// The end of the instance's own log.
+    LogRead {
+        /// The last lines; none if it does not tell.
+        lines: Vec<String>,
+    },
     /// The instance has no such file.
     OutputGone {
         /// Its number.

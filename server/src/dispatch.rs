@@ -317,6 +317,7 @@ fn unfinished(command: &Command) -> Option<Outcome> {
         Command::Dispatch { .. } => Some(Outcome::Unclear { why }),
         Command::Reconcile { .. } => None,
         Command::Dequeue { .. } | Command::Interrupt { .. } => Some(Outcome::NotStopped { why }),
+        Command::ReadLog {} => Some(Outcome::LogRead { lines: vec![] }),
         Command::Collect { n, .. } => Some(Outcome::OutputDelayed { n: *n, why }),
     }
 }
@@ -326,6 +327,7 @@ fn unfinished(command: &Command) -> Option<Outcome> {
 enum Slot {
     Stage,
     Dispatch,
+    ReadLog,
     Collect(u32),
 }
 
@@ -346,6 +348,7 @@ impl UnderWay {
         let slot = match &command.command {
             Command::Stage { .. } => Slot::Stage,
             Command::Dispatch { .. } => Slot::Dispatch,
+            Command::ReadLog {} => Slot::ReadLog,
             Command::Collect { n, .. } => Slot::Collect(*n),
             Command::Reconcile { .. } | Command::Dequeue { .. } | Command::Interrupt { .. } => return Some(Claim(None)),
         };

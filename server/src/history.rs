@@ -51,6 +51,8 @@ impl History {
             return Err(Problem::new(404, "no_such_event", message, "Give a number from 1 to the run's `seq`."));
         }
         let mut view = RunView::of(&folded.run).at(self.clock.now(), None);
+        // Nobody works on it, so nothing is to come.
+        view.owes_log = false;
         if let Some(damaged) = folded.damaged {
             // Shown up to the damage, and never as if that were all.
             let message =

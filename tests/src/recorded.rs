@@ -226,6 +226,10 @@ impl Folding {
                 let outcome = Outcome::Collected { n: *n, file };
                 self.feed(Input::Outcome(command.id.clone(), outcome));
             }
+            if let Command::ReadLog {} = &command.command {
+                // No recording has the server's own log.
+                self.feed(Input::Outcome(command.id.clone(), Outcome::LogRead { lines: vec![] }));
+            }
         }
         step
     }
@@ -267,6 +271,7 @@ fn named(command: &Command) -> String {
         Command::Reconcile { .. } => "reconcile".into(),
         Command::Dequeue { .. } => "dequeue".into(),
         Command::Interrupt { .. } => "interrupt".into(),
+        Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, file } => format!("collect {n} {}/{}/{}", file.folder, file.subfolder, file.filename),
     }
 }

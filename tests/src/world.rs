@@ -247,6 +247,10 @@ pub fn final_shape(view: &RunView) -> serde_json::Value {
     for key in ["seq", "run_id", "workflow_id", "prompt_id", "timing", "attention", "warnings"] {
         value[key] = serde_json::Value::Null;
     }
+    if let Some(error) = value["error"].as_object_mut() {
+        // What ComfyUI's log ends with depends on when it is asked.
+        error.remove("log_lines");
+    }
     for node in value["nodes"].as_array_mut().into_iter().flatten() {
         for key in ["start_time", "end_time", "step", "steps"] {
             node[key] = serde_json::Value::Null;

@@ -125,7 +125,9 @@ async fn settle(world: &mut World) -> Vec<(RunId, RunView)> {
             world.wait(run, patient, |view| view.status.is_settled()).await;
         }
         let view = world
-            .wait(run, patient, |view| view.outputs.iter().all(|output| output.downloaded || output.problem.is_some()))
+            .wait(run, patient, |view| {
+                !view.owes_log && view.outputs.iter().all(|output| output.downloaded || output.problem.is_some())
+            })
             .await;
         views.push((run, view));
     }

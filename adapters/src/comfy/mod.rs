@@ -16,6 +16,7 @@ pub mod refusal;
 pub mod socket;
 pub mod stats;
 pub mod survey;
+mod terminal;
 pub mod tuning;
 pub mod version;
 mod wire;

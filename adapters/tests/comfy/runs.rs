@@ -75,6 +75,45 @@ async fn the_sample_workflows_end_as_they_should() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_comes_with_the_end_of_the_servers_log() {
+    let told = ServerVersion::reference();
+    let silent = ServerVersion { terminal_log: false, ..told.clone() };
+    for (version, path) in [(told, "200"), (silent, "404")] {
+        let fake = FakeComfy::new(FakeConfig { version, ..FakeConfig::default() });
+        let mut world = World::new(&fake);
+        let run = world.start(workflow("21_custom_fails_midway"));
+        world.until("the run is over", |world| world.engine.run(run).unwrap().is_over()).await;
+        let lines = world.engine.run(run).unwrap().log_lines();
+        let asked = fake.ledger().requests.get("GET /internal/logs/raw").copied();
+        assert_eq!(asked, Some(1), "{path}");
+        if path == "404" {
+            assert!(lines.is_empty(), "{lines:?}");
+        } else {
+            let failed =
+                lines.iter().any(|line| line == "!!! Exception during processing !!! asked to fail at step 6 of 10 (seed 1)");
+            assert!(failed && lines.contains(&"got prompt".to_owned()), "{lines:#?}");
+            assert_eq!(lines.last().map(String::as_str), Some("Prompt executed in 0.60 seconds"), "{lines:#?}");
+        }
+        world.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_dies_after_a_failure_owes_no_log() {
+    let fake = FakeComfy::new(FakeConfig::default());
+    let mut world = World::new(&fake);
+    let run = world.start(workflow("21_custom_fails_midway"));
+    world.phased(run, "running").await;
+    world.until("the failure is told", |world| world.phase(run) == "failed").await;
+    fake.freeze();
+    let before = world.now();
+    world.until("the run is over", |world| world.engine.run(run).unwrap().is_over()).await;
+    assert!(world.now() - before <= 3_000, "a silent server holds nobody up");
+    fake.thaw();
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_server_is_watched_by_its_own_id() {
     let fake = FakeComfy::new(FakeConfig { version: ServerVersion::old(), ..FakeConfig::default() });
     let mut world = World::new(&fake);

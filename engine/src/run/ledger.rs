@@ -38,10 +38,23 @@ pub(crate) struct Ledger {
     pub(crate) attention: Option<Attention>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) error: Option<RunError>,
+    pub(crate) log_tail: LogTail,
     /// Whether frames were missed, so that nodes can have ended unseen.
     pub(crate) gap: bool,
     /// Absences in a row after the instance had it.
     pub(crate) missing: Missing,
+}
+
+/// The end of the instance's own log, where a run failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogTail {
+    /// Nobody wants it.
+    #[default]
+    Unwanted,
+    /// It is asked for.
+    Owed,
+    /// What came of it.
+    Noted(Vec<String>),
 }
 
 /// How often a prompt that the instance had was in neither queue nor history.
@@ -124,6 +137,7 @@ impl Ledger {
             attention: None,
             warnings: prompt.notes.iter().map(Warning::of).collect(),
             error: None,
+            log_tail: LogTail::Unwanted,
             gap: false,
             missing: Missing::default(),
             spec,

@@ -13,7 +13,7 @@ use statig::prelude::*;
 use crate::command::{Command, Outbox};
 use crate::event::{AttentionKind, Recorded, RunEvent};
 
-use super::ledger::{Attention, Ledger, Missing, Stop, StopReason};
+use super::ledger::{Attention, Ledger, LogTail, Missing, Stop, StopReason};
 use super::nodes::NodeState;
 use super::outputs::Place;
 use super::phase::{Phase, Search, Staging};
@@ -201,7 +201,7 @@ impl Ledger {
     }
 
     #[superstate(superstate = "life")]
-    fn alive(&mut self, event: &Fact) -> Outcome<Phase> {
+    fn alive(&mut self, event: &Fact, outbox: &mut Outbox) -> Outcome<Phase> {
         match &event.event {
             RunEvent::CancelRequested(_) | RunEvent::LimitReached(_) | RunEvent::StopRepeated(_) => {
                 self.note_stop(event);
@@ -236,6 +236,10 @@ impl Ledger {
             }
             RunEvent::Failed(fact) => {
                 self.end_badly(&fact.error, event.at);
+                if fact.log_wanted {
+                    self.log_tail = LogTail::Owed;
+                    outbox.say(Command::ReadLog {});
+                }
                 Transition(Phase::Failed)
             }
             RunEvent::Cancelled(_) => {
@@ -254,8 +258,14 @@ impl Ledger {
     }
 
     #[state(superstate = "settled")]
-    fn failed() -> Outcome<Phase> {
-        Super
+    fn failed(&mut self, event: &Fact) -> Outcome<Phase> {
+        match &event.event {
+            RunEvent::InstanceLogNoted(noted) => {
+                self.log_tail = LogTail::Noted(noted.lines.clone());
+                Handled
+            }
+            _ => Super,
+        }
     }
 
     #[state(superstate = "settled")]
@@ -263,7 +273,7 @@ impl Ledger {
         Super
     }
 
-    /// An ending is final: only records of outputs follow.
+    /// An ending is final: only records of outputs follow, and what the instance's log said of a failure.
     #[superstate(superstate = "life")]
     fn settled() -> Outcome<Phase> {
         Super
@@ -327,6 +337,7 @@ impl Ledger {
             | RunEvent::AttentionCleared(_)
             | RunEvent::Completed(_)
             | RunEvent::Failed(_)
+            | RunEvent::InstanceLogNoted(_)
             | RunEvent::Cancelled(_) => return Super,
         }
         Handled

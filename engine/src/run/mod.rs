@@ -20,7 +20,7 @@ pub use outputs::{MAX_OUTPUTS, Outputs, Place};
 pub use phase::{Phase, Search, Staging, Status};
 
 pub(crate) use decide::{Ends, Surroundings};
-use ledger::Ledger;
+use ledger::{Ledger, LogTail};
 
 use crate::command::Outbox;
 use crate::event::{Recorded, RunError, RunEvent, RunSpec};
@@ -149,6 +149,19 @@ impl Run {
         self.ledger.error.as_ref()
     }
 
+    /// What the instance's own log ended with when it had failed there, the oldest line first.
+    pub fn log_lines(&self) -> &[String] {
+        match &self.ledger.log_tail {
+            LogTail::Noted(lines) => lines,
+            LogTail::Unwanted | LogTail::Owed => &[],
+        }
+    }
+
+    /// Whether the end of the instance's own log is still to come.
+    pub fn owes_log(&self) -> bool {
+        self.ledger.log_tail == LogTail::Owed
+    }
+
     /// Whether somebody or a limit wants it stopped.
     pub fn is_stopping(&self) -> bool {
         self.ledger.wants_stop()
@@ -174,9 +187,9 @@ impl Run {
         self.ledger.ended
     }
 
-    /// Whether nothing is left to do for it: it has ended and no output is owed.
+    /// Whether nothing is left to do for it: it has ended, and neither an output nor the end of the instance's log is owed.
     pub fn is_over(&self) -> bool {
-        self.phase.is_settled() && self.ledger.outputs.all_settled()
+        self.phase.is_settled() && self.ledger.outputs.all_settled() && !self.owes_log()
     }
 
     /// Whether frames were missed, so that nodes can have ended unseen.

@@ -19,6 +19,9 @@ impl Run {
                 outbox.say(Command::Collect { n: output.n, file: file.clone() });
             }
         }
+        if self.owes_log() {
+            outbox.say(Command::ReadLog {});
+        }
         outbox.take()
     }
 

@@ -77,6 +77,9 @@ pub struct RunView {
     pub outputs: Vec<OutputView>,
     /// Why it failed.
     pub error: Option<ErrorView>,
+    /// Whether the end of the instance's log is still to come; for who follows it, and not written.
+    #[serde(skip)]
+    pub owes_log: bool,
 }
 
 impl RunView {
@@ -122,7 +125,8 @@ impl RunView {
                 estimated_completion: estimate::completion(run).map(Time),
             },
             outputs: run.outputs().iter().map(|(output, place)| OutputView::of(output, place)).collect(),
-            error: run.error().map(ErrorView::of),
+            owes_log: run.owes_log(),
+            error: run.error().map(|error| ErrorView::of(error, run.log_lines())),
         }
     }
 

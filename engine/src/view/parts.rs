@@ -203,12 +203,16 @@ pub struct ErrorView {
     pub details: Option<String>,
     /// What is wrong with which input, for a refused prompt.
     pub problems: Vec<crate::event::NodeProblem>,
+    /// What ComfyUI's own log ended with when a node had failed, at most 20 lines, the oldest first; absent where ComfyUI does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<String>,
 }
 
 impl ErrorView {
-    /// The view of an error.
-    pub fn of(error: &RunError) -> Self {
+    /// The view of an error, with the end of the instance's log.
+    pub fn of(error: &RunError, log_lines: &[String]) -> Self {
         Self {
+            log_lines: log_lines.to_vec(),
             code: error.code.clone(),
             message: error.message.clone(),
             hint: error.hint.clone(),

@@ -58,7 +58,7 @@ fn cancelled_is_said_only_when_proven() {
     check(interrupting(), interrupted(), &["cancelled"], &[]);
     check(interrupting(), absent(), &["absence_noted"], &[]);
     check(interrupting(), succeeded(), &["execution_succeeded", "completed"], &[]); // the wish came too late
-    check(interrupting(), crashed_in("2"), &["failed node_failed"], &[]);
+    check(interrupting(), crashed_in("2"), &["failed node_failed"], &["read the log"]);
 
     let gone = then(then(interrupting(), absent()), absent());
     check_after(gone, 4_000, absent(), &["cancelled"], &[]);

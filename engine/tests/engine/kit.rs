@@ -93,6 +93,7 @@ fn command_word(said: &Addressed) -> String {
         Command::Dequeue { .. } => "dequeue".into(),
         Command::Interrupt { force: false, .. } => "interrupt".into(),
         Command::Interrupt { force: true, .. } => "interrupt by force".into(),
+        Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, .. } => format!("collect {n}"),
     }
 }
@@ -295,6 +296,10 @@ pub(crate) fn crashed_in(node: &str) -> Input {
         traceback: "at line 1".into(),
     };
     ended(Verdict::Failed(failure), &[])
+}
+
+pub(crate) fn log_read(lines: &[&str]) -> Input {
+    answer_to(99, Outcome::LogRead { lines: lines.iter().map(|line| (*line).to_owned()).collect() })
 }
 
 pub(crate) fn file(name: &str) -> Produced {

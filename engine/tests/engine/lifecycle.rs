@@ -26,7 +26,7 @@ fn a_run_that_goes_well() {
 fn endings() {
     let rig = check(running(), succeeded(), &["execution_succeeded", "completed"], &[]);
     assert!(rig.run(first()).ended_at().is_some());
-    check(running(), crashed_in("2"), &["failed node_failed"], &[]);
+    check(running(), crashed_in("2"), &["failed node_failed"], &["read the log"]);
     check(running(), interrupted(), &["failed interrupted_remotely"], &[]);
     check(submitting(), rejected(), &["failed invalid_prompt"], &[]);
     check(staging(), answer(Outcome::StagingFailed { error: error("upload_refused") }), &["failed upload_refused"], &[]);
@@ -189,7 +189,7 @@ fn history_alone_can_tell_the_whole_story() {
     );
     let done = rig.run(first()).nodes().iter().filter(|node| node.state == comfyd_engine::NodeState::Done).count();
     assert_eq!(done, 3, "nodes that ended unseen are taken for done");
-    check(pending(), crashed_in("2"), &["execution_started", "gap_noted", "failed node_failed"], &[]);
+    check(pending(), crashed_in("2"), &["execution_started", "gap_noted", "failed node_failed"], &["read the log"]);
     check(
         submitting(),
         ended(Verdict::Succeeded, &[]),

@@ -4,6 +4,7 @@ mod arrows;
 mod cancelling;
 mod capacity;
 mod doubt;
+mod failures;
 mod flood;
 mod frames;
 mod instances;

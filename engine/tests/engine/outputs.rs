@@ -73,6 +73,7 @@ fn a_delayed_output_waits_for_the_link() {
 #[test]
 fn outputs_of_a_failed_run_are_still_fetched() {
     let rig = then(then(running(), produced("1", vec![file("a.png")])), crashed_in("2"));
+    let rig = then(rig, log_read(&[]));
     assert!(!rig.run(first()).is_over());
     let rig = check(rig, delayed(1), &["output_delayed 1"], &[]);
     let mut rig = check_after(rig, 16_000, Input::Deadline, &["output_retried 1"], &["collect 1"]);
@@ -133,6 +134,7 @@ fn a_file_that_is_whole_is_welcome_though_another_try_was_planned() {
 fn outputs_of_an_ended_run_are_given_up_after_a_day() {
     let mut rig = then(running(), produced("9", vec![file("a.png")]));
     rig = then(rig, crashed_in("9"));
+    rig = then(rig, log_read(&[]));
     rig = then(rig, delayed(1));
     rig = then(rig, down("gone for good"));
     rig.wait_ms(24 * 3_600_000);

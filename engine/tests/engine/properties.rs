@@ -114,7 +114,7 @@ proptest! {
             let after = log.iter().skip_while(|recorded| !is_ending(&recorded.event)).skip(1);
             for recorded in after {
                 let kind = recorded.event.kind();
-                prop_assert!(kind.starts_with("output_") || kind == "log_repaired", "{} after the ending", kind);
+                prop_assert!(kind.starts_with("output_") || ["log_repaired", "instance_log_noted"].contains(&kind), "{} after the ending", kind);
             }
         }
     }
@@ -127,7 +127,11 @@ proptest! {
                 match &one.command {
                     Command::Dispatch { .. } => return Err(TestCaseError::fail("a restart posts")),
                     Command::Reconcile { .. } => {}
-                    Command::Stage { .. } | Command::Dequeue { .. } | Command::Interrupt { .. } | Command::Collect { .. } => {
+                    Command::Stage { .. }
+                    | Command::Dequeue { .. }
+                    | Command::Interrupt { .. }
+                    | Command::ReadLog {}
+                    | Command::Collect { .. } => {
                         prop_assert!(before(), "{:?} is new", one);
                     }
                 }

@@ -109,7 +109,8 @@ pub(crate) fn run_events() -> Vec<RunEvent> {
         AttentionRaised::new(AttentionKind::SubmitUnknown, why()).into(),
         AttentionCleared { kind: AttentionKind::Unreachable }.into(),
         Completed {}.into(),
-        Failed { error: error() }.into(),
+        Failed::of(error()).into(),
+        InstanceLogNoted { lines: vec!["got prompt".into(), "Prompt executed in 0.66 seconds".into()] }.into(),
         Cancelled {}.into(),
         LogRepaired { offset: 20, bytes: 7, sha256: sha256_of_zeros() }.into(),
     ]

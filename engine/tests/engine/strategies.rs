@@ -388,7 +388,7 @@ fn comfy_event_of(prompt: PromptId) -> impl Strategy<Value = ComfyEvent> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected()]
+    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected(), 1 => log_read()]
 }
 
 fn staging_came() -> impl Strategy<Value = Outcome> {
@@ -429,6 +429,10 @@ fn post_came() -> impl Strategy<Value = Outcome> {
 fn stop_came() -> impl Strategy<Value = Outcome> {
     let why = || "because".to_owned();
     prop_oneof![Just(Outcome::Stopped), Just(Outcome::CannotStop { why: why() }), Just(Outcome::NotStopped { why: why() })]
+}
+
+fn log_read() -> impl Strategy<Value = Outcome> {
+    prop_oneof![Just(Outcome::LogRead { lines: vec![] }), Just(Outcome::LogRead { lines: vec!["got prompt".into()] })]
 }
 
 fn collected() -> impl Strategy<Value = Outcome> {

@@ -241,9 +241,9 @@ pub(super) async fn sleep_until(until: Option<Instant>) {
     }
 }
 
-/// Whether nothing more will happen: it has ended, and each output is here or known not to come.
+/// Whether nothing more will happen: it has ended, each output is here or known not to come, and so is the end of the instance's log.
 fn is_over(view: &RunView) -> bool {
-    view.status.is_settled() && view.outputs.iter().all(|output| output.downloaded || output.problem.is_some())
+    view.status.is_settled() && !view.owes_log && view.outputs.iter().all(|output| output.downloaded || output.problem.is_some())
 }
 
 /// Whether two states differ in more than numbers that count up.

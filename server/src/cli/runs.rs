@@ -185,6 +185,10 @@ pub(crate) fn failure_lines(run: &RunDoc, palette: Palette) -> Vec<String> {
     let label = palette.paint(Style::Bad, &format!("error[{}]", clean(&error.code)));
     let mut lines = vec![format!("{label}: {}", super::text::clean_lines(&error.message).join("\n  "))];
     lines.extend(error.details.iter().flat_map(|details| super::text::clean_lines(details)).map(|line| format!("  {line}")));
+    if !error.log_lines.is_empty() {
+        lines.push(format!("{}:", palette.paint(Style::Strong, "ComfyUI's log ended with")));
+        lines.extend(error.log_lines.iter().map(|line| format!("  {}", clean(line))));
+    }
     if !error.hint.is_empty() {
         lines.push(format!("{}: {}", palette.paint(Style::Strong, "hint"), clean(&error.hint)));
     }

@@ -132,6 +132,8 @@ pub(crate) struct ErrorDoc {
     pub(crate) hint: String,
     #[serde(default)]
     pub(crate) details: Option<String>,
+    #[serde(default)]
+    pub(crate) log_lines: Vec<String>,
 }
 
 impl RunDoc {

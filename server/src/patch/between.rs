@@ -60,6 +60,7 @@ fn head(view: &RunView) -> Value {
         timing,
         outputs: _,
         error,
+        owes_log: _,
     } = view;
     plain(&json!({
         "schema": schema, "type": kind, "seq": seq, "run_id": run_id, "workflow_id": workflow_id, "workflow_name": workflow_name,

@@ -44,9 +44,22 @@ fn a_failed_run_says_why() {
     let (comfy, place) = (Comfy::fast(), Place::new());
     let workflow = place.workflow("21_custom_fails_midway");
     let ended = place.ends(&["run", &workflow, "--url", &comfy.url()]).is(1).bare();
-    ended.says("failed").warns("error[").warns("hint:").warns("asked to fail at step");
+    let ended = ended.says("failed").warns("error[").warns("hint:").warns("asked to fail at step");
+    ended.warns("ComfyUI's log ended with:").warns("  !!! Exception during processing !!! asked to fail at step");
     let json = place.ends(&["run", &workflow, "--url", &comfy.url(), "--json"]).is(1);
-    assert_eq!(text(json.json().last().expect("states"), "status"), "failed");
+    let states = json.json();
+    let last = states.last().expect("states");
+    assert_eq!(text(last, "status"), "failed");
+    let said = &last["error"]["log_lines"];
+    assert!(said.as_array().is_some_and(|lines| lines.iter().any(|line| line == "got prompt")), "{said}");
+    // It stands in the run's own log, so that it is there when ComfyUI is long gone.
+    drop(comfy);
+    let id = text(last, "run_id");
+    assert_eq!(&place.ends(&["show", &id, "--json"]).is(0).json()[0]["error"]["log_lines"], said);
+    place.ends(&["show", &id]).is(0).says("ComfyUI's log ended with:");
+    let seq = last["seq"].as_u64().expect("a number");
+    let before = place.ends(&["replay", &id, "--at", &(seq - 1).to_string(), "--json"]).is(0);
+    assert_eq!((&before.json()[0]["status"], before.json()[0]["error"].get("log_lines")), (&"failed".into(), None));
 }
 
 #[test]

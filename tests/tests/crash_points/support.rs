@@ -228,7 +228,8 @@ impl Teller {
                 assert_eq!(self.ending, None, "{}: an ending came undone", self.about());
                 self.act(run, &view).await?;
             }
-            if view.status.is_settled() && view.outputs.iter().all(|output| output.downloaded || output.problem.is_some()) {
+            let fetched = view.outputs.iter().all(|output| output.downloaded || output.problem.is_some());
+            if view.status.is_settled() && fetched && !view.owes_log {
                 return Ok((run, view));
             }
             // Simulated time: fine enough that a server does not go on for long without power.

@@ -6,6 +6,7 @@
 mod by_sftp;
 mod collect;
 mod dispatch;
+mod log;
 mod stage;
 mod stop;
 
@@ -82,6 +83,7 @@ impl Executor {
             }
             Command::Dequeue { prompt_id } => self.dequeue(&prompt_id).await,
             Command::Interrupt { prompt_id, force } => self.interrupt(run, &prompt_id, stop::Safety::of(force)).await,
+            Command::ReadLog {} => self.read_log().await,
             Command::Collect { n, file } => self.collect(run, n, &file).await,
         };
         Some(outcome)

@@ -12,10 +12,14 @@ use super::{Client, GET_LIMIT, HttpError, Reply};
 use crate::comfy::history;
 use crate::comfy::lenient::from_json;
 use crate::comfy::queue::Queue;
+use crate::comfy::terminal;
 use crate::digest::sha256;
 
 /// How long an upload may take.
 const UPLOAD_LIMIT: Duration = Duration::from_mins(10);
+
+/// How long a server's log may be: it keeps 300 pieces.
+const MAX_LOG: usize = 4 * 1024 * 1024;
 
 /// What a wish to cancel a job came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,16 @@ impl Client {
         let what = "GET /history";
         let reply = self.get(what, "/history?max_items=64").await?.ok(what)?;
         history::marked(&reply.text(), run).map_err(|error| HttpError::shape(what, &error))
+    }
+
+    /// The last lines that the server wrote to its terminal; it has to answer within this time.
+    ///
+    /// # Errors
+    /// If there is no usable answer: old servers have none.
+    pub async fn log_lines(&self, limit: Duration) -> Result<Vec<String>, HttpError> {
+        let what = "GET /internal/logs/raw";
+        let reply = self.get_within(what, "/internal/logs/raw", MAX_LOG, limit).await?.ok(what)?;
+        terminal::last_lines(&reply.text()).map_err(|error| HttpError::shape(what, &error))
     }
 
     /// How many prompts run and wait: the cheapest question.

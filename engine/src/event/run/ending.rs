@@ -187,6 +187,23 @@ pub struct Completed {}
 pub struct Failed {
     /// Why.
     pub error: RunError,
+    /// Whether the end of the instance's own log is asked for, once, as it may say more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_wanted: bool,
+}
+
+impl Failed {
+    /// A failure of which the instance's log would tell nothing.
+    pub fn of(error: RunError) -> Self {
+        Self { error, log_wanted: false }
+    }
+}
+
+/// What the instance's own log ended with after the run had failed there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceLogNoted {
+    /// The last lines, the oldest first; none if the instance does not tell.
+    pub lines: Vec<String>,
 }
 
 /// Why a run failed.

@@ -85,6 +85,8 @@ events! {
         Completed = "completed", 1, Ack;
         /// It did not work.
         Failed = "failed", 1, Ack;
+        /// The end of the instance's own log, after it failed there.
+        InstanceLogNoted = "instance_log_noted", 1, Ack;
         /// It was stopped.
         Cancelled = "cancelled", 1, Ack;
         /// Its log had an unsynced tail that was cut off.

@@ -1,8 +1,8 @@
 //! What time or the state itself asks for, without an input.
 
 use crate::event::{
-    AttentionKind, AttentionRaised, Completed, Limit, LimitReached, OutputLost, OutputRetried, RunEvent, StagingStarted,
-    StopRepeated,
+    AttentionKind, AttentionRaised, Completed, InstanceLogNoted, Limit, LimitReached, OutputLost, OutputRetried, RunEvent,
+    StagingStarted, StopRepeated,
 };
 use crate::run::{Phase, Place, Run, Staging};
 use crate::time::Timestamp;
@@ -12,6 +12,8 @@ use super::reconciled::{search_deadline, stopped};
 
 /// How long outputs are tried for after a run has ended.
 const GIVE_UP_MS: u64 = 24 * 3_600_000;
+/// How long after a failure the end of the instance's log is of use.
+const LOG_EXPIRES_MS: u64 = 30_000;
 /// How long a stop that was sent may stay without effect before it is sent again: an interrupt can be lost (protocol.md 12).
 const STOP_GRACE_MS: u64 = 5_000;
 
@@ -26,8 +28,15 @@ impl Run {
         } else if around.online {
             facts.extend(self.delayed_outputs().filter(|(_, at)| *at <= now).map(|(n, _)| OutputRetried { n }.into()));
         }
+        // Nothing says what became of the question, and a later answer would tell of other runs.
+        facts.extend(self.log_expires_at().filter(|at| *at <= now).map(|_| InstanceLogNoted { lines: vec![] }.into()));
         facts.extend(self.due_of_phase(around));
         facts
+    }
+
+    /// When the end of the instance's log is not waited for any more.
+    fn log_expires_at(&self) -> Option<Timestamp> {
+        self.ended_at().filter(|_| self.owes_log()).map(|ended| ended.plus_ms(LOG_EXPIRES_MS))
     }
 
     /// When outputs that an ended run still owes are no longer tried for.
@@ -110,7 +119,7 @@ impl Run {
     /// When `decide_due` has to be asked again, at the latest.
     pub(crate) fn next_deadline(&self, around: Surroundings<'_>) -> Option<Timestamp> {
         let outputs = if around.online { self.delayed_outputs().map(|(_, at)| at).min() } else { None };
-        outputs.into_iter().chain(self.give_up_at()).chain(self.deadline_of_phase(around)).min()
+        outputs.into_iter().chain(self.give_up_at()).chain(self.log_expires_at()).chain(self.deadline_of_phase(around)).min()
     }
 
     fn deadline_of_phase(&self, around: Surroundings<'_>) -> Option<Timestamp> {

@@ -1,8 +1,8 @@
 //! What commands came to.
 
 use crate::event::{
-    AttentionKind, AttentionRaised, BlobStored, CancelRefused, Evidence, Failed, OutputDelayed, OutputLost, OutputSaved,
-    OutputsRefused, RunEvent, Staged, StagingDelayed, StopSent, SubmitInDoubt, SubmitNotSent, Submitted,
+    AttentionKind, AttentionRaised, BlobStored, CancelRefused, Evidence, Failed, InstanceLogNoted, OutputDelayed, OutputLost,
+    OutputSaved, OutputsRefused, RunEvent, Staged, StagingDelayed, StopSent, SubmitInDoubt, SubmitNotSent, Submitted,
 };
 use crate::id::CommandId;
 use crate::input::Outcome;
@@ -22,8 +22,6 @@ impl Run {
                 if self.ledger.posted == Some(command.seq) { self.dispatch_came_to(around, outcome) } else { vec![] }
             }
             Outcome::Stopped => self.while_stopping(StopSent {}.into()),
-            // The wish is noted; it is sent again when the time has come.
-            Outcome::NotStopped { .. } => vec![],
             Outcome::CannotStop { why } => {
                 let mut facts = self.while_stopping(CancelRefused { why: why.clone() }.into());
                 if !facts.is_empty() {
@@ -31,6 +29,9 @@ impl Run {
                 }
                 facts
             }
+            Outcome::LogRead { lines } if self.owes_log() => vec![InstanceLogNoted { lines: lines.clone() }.into()],
+            // The wish to stop is noted, and is sent again when the time has come; a log that comes later tells of other runs.
+            Outcome::NotStopped { .. } | Outcome::LogRead { .. } => vec![],
             Outcome::Collected { n, .. } | Outcome::OutputGone { n, .. } | Outcome::OutputDelayed { n, .. } => {
                 self.collect_came_to(around, outcome, *n)
             }
@@ -49,7 +50,7 @@ impl Run {
                 let staged = Staged { prompt: prompt.clone(), outputs: outputs.clone(), uploaded: uploaded.clone() };
                 stored.into_iter().chain([staged.into()]).collect()
             }
-            Outcome::StagingFailed { error } => vec![Failed { error: error.clone() }.into()],
+            Outcome::StagingFailed { error } => vec![Failed::of(error.clone()).into()],
             Outcome::StagingDelayed { why } => {
                 let retry_at = around.now.plus_ms(backoff_ms(2));
                 let attention = AttentionRaised::new(AttentionKind::StagingDelayed, why);
@@ -77,7 +78,7 @@ impl Run {
                 // An unknown class is refused without saying it; we know what we sent.
                 let node = error.node_id.as_ref().and_then(|id| self.nodes().get(id));
                 error.node_type = error.node_type.or_else(|| node.map(|node| node.class.clone()));
-                vec![Failed { error }.into()]
+                vec![Failed::of(error).into()]
             }
             Outcome::NotSent { why } if open => {
                 let retry_at = around.now.plus_ms(backoff_ms(self.ledger.attempts().saturating_sub(1)));

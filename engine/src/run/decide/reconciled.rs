@@ -65,10 +65,10 @@ impl Run {
         facts.extend(self.new_outputs(ending));
         facts.push(match &ending.verdict {
             Verdict::Succeeded => ExecutionSucceeded {}.into(),
-            Verdict::Failed(failure) => Failed { error: error::node_failed(self, failure) }.into(),
+            Verdict::Failed(failure) => Failed { error: error::node_failed(self, failure), log_wanted: true }.into(),
             Verdict::Interrupted { node } => match self.ledger.stop.map(|stop| stop.reason) {
                 Some(reason) => stopped(reason),
-                None => Failed { error: error::interrupted_remotely(self, node.as_ref()) }.into(),
+                None => Failed::of(error::interrupted_remotely(self, node.as_ref())).into(),
             },
         });
         facts
@@ -115,7 +115,7 @@ impl Run {
             return match (self.phase == Phase::Running, self.ledger.stop) {
                 // It ran in a process that is no more: nothing of it runs.
                 (_, Some(stop)) => vec![stopped(stop.reason)],
-                (true, None) => vec![Failed { error: error::remote_restarted() }.into()],
+                (true, None) => vec![Failed::of(error::remote_restarted()).into()],
                 (false, None) => vec![
                     SubmitInDoubt { why: "ComfyUI was restarted while the prompt waited in its queue".into() }.into(),
                     AttentionRaised::new(
@@ -163,7 +163,7 @@ impl Run {
 pub(super) fn stopped(reason: StopReason) -> RunEvent {
     match reason {
         StopReason::Cancelled => Cancelled {}.into(),
-        StopReason::Limit(limit) => Failed { error: error::limit(limit) }.into(),
+        StopReason::Limit(limit) => Failed::of(error::limit(limit)).into(),
     }
 }
 
