@@ -34,9 +34,9 @@ macro_rules! events {
                 match self { $(Self::$variant(data) => $crate::journal::envelope::write(at, $kind, $version, data),)+ }
             }
 
-            fn decode(kind: &str, version: u32, payload: &[u8]) -> Result<Self, $crate::journal::envelope::DecodeError> {
+            fn decode(kind: &str, version: u32, data: &[u8]) -> Result<Self, $crate::journal::envelope::DecodeError> {
                 match kind {
-                    $($kind if version == $version => Ok(Self::$variant($crate::journal::envelope::data(kind, payload)?)),)+
+                    $($kind if version == $version => Ok(Self::$variant($crate::journal::envelope::data(kind, data)?)),)+
                     _ => Err($crate::journal::envelope::DecodeError::UnknownKind { kind: kind.to_owned(), version }),
                 }
             }

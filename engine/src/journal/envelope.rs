@@ -2,10 +2,9 @@
 //!
 //! Invariants: `data` is read only once `kind` and `version` are known; an unknown kind is skipped only if it says `optional`.
 
-use std::fmt;
-
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use rmp::decode::{read_bool, read_int, read_map_len, read_str_from_slice};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize as _, Serialize};
 
 use crate::time::Timestamp;
 
@@ -41,11 +40,11 @@ pub trait Body: Sized {
     /// The payload's bytes.
     fn encode(&self, at: Timestamp) -> Vec<u8>;
 
-    /// The event of this kind and version.
+    /// The event of this kind and version, from the bytes of its body.
     ///
     /// # Errors
     /// If the kind is unknown or its body has another shape.
-    fn decode(kind: &str, version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
+    fn decode(kind: &str, version: u32, data: &[u8]) -> Result<Self, DecodeError>;
 }
 
 #[derive(Serialize)]
@@ -57,65 +56,61 @@ struct Envelope<'a, T> {
     data: &'a T,
 }
 
-struct Head<'a> {
+/// What is around a body, and its bytes.
+struct Parts<'a> {
     at: Timestamp,
     kind: &'a str,
     version: u32,
     optional: bool,
+    data: &'a [u8],
 }
 
-impl<'de> Deserialize<'de> for Head<'de> {
-    /// Stops before `data`, which is written last: walking it twice would cost as much as the rest of a replay.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Head<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an envelope")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
-                let (mut at, mut kind, mut version, mut optional, mut data) = (None, None, None, None, false);
-                while let Some(key) = map.next_key::<&str>()? {
-                    match key {
-                        "at" => at = Some(map.next_value()?),
-                        "kind" => kind = Some(map.next_value()?),
-                        "version" => version = Some(map.next_value()?),
-                        "optional" => optional = Some(map.next_value()?),
-                        "data" => {
-                            data = true;
-                            // A reader of maps wants all of one: where fields of the future follow, it is walked.
-                            let last = map.size_hint() == Some(0);
-                            if last && at.is_some() && kind.is_some() && version.is_some() && optional.is_some() {
-                                break;
-                            }
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                        // A field of the future.
-                        _ => drop(map.next_value::<IgnoredAny>()?),
+impl<'a> Parts<'a> {
+    /// Finds them without a look into `data`, which is written last: walking it twice would cost as much as the rest of a replay.
+    fn of(payload: &'a [u8]) -> Result<Self, String> {
+        let (mut at, mut kind, mut version, mut optional, mut data) = (None, None, None, None, None);
+        let mut rest = payload;
+        let fields = read_map_len(&mut rest).map_err(|error| format!("a map: {error}"))?;
+        for left in (0..fields).rev() {
+            match text(&mut rest)? {
+                "at" => at = Some(Timestamp(number(&mut rest)?)),
+                "kind" => kind = Some(text(&mut rest)?),
+                "version" => version = Some(number(&mut rest)?),
+                "optional" => optional = Some(read_bool(&mut rest).map_err(|error| error.to_string())?),
+                "data" => {
+                    data = Some(rest);
+                    if left > 0 {
+                        skip(&mut rest)?;
                     }
                 }
-                if !data {
-                    return Err(A::Error::missing_field("data"));
-                }
-                Ok(Head {
-                    at: at.ok_or_else(|| A::Error::missing_field("at"))?,
-                    kind: kind.ok_or_else(|| A::Error::missing_field("kind"))?,
-                    version: version.ok_or_else(|| A::Error::missing_field("version"))?,
-                    optional: optional.unwrap_or(false),
-                })
+                // A field of the future.
+                _ => skip(&mut rest)?,
             }
         }
-
-        deserializer.deserialize_map(Fields)
+        let missing = |name: &str| format!("missing field `{name}`");
+        Ok(Self {
+            at: at.ok_or_else(|| missing("at"))?,
+            kind: kind.ok_or_else(|| missing("kind"))?,
+            version: version.ok_or_else(|| missing("version"))?,
+            optional: optional.unwrap_or(false),
+            data: data.ok_or_else(|| missing("data"))?,
+        })
     }
 }
 
-#[derive(Deserialize)]
-struct Data<T> {
-    data: T,
+fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, String> {
+    let (text, behind) = read_str_from_slice(*rest).map_err(|error| error.to_string())?;
+    *rest = behind;
+    Ok(text)
+}
+
+fn number<T: TryFrom<u64>>(rest: &mut &[u8]) -> Result<T, String> {
+    let number: u64 = read_int(rest).map_err(|error| error.to_string())?;
+    T::try_from(number).map_err(|_| format!("the number {number} is too large"))
+}
+
+fn skip(rest: &mut &[u8]) -> Result<(), String> {
+    IgnoredAny::deserialize(&mut rmp_serde::Deserializer::new(rest)).map(drop).map_err(|error| error.to_string())
 }
 
 /// Writes an envelope; every kind known today is needed for the fold, so none is optional.
@@ -124,11 +119,9 @@ pub(crate) fn write<T: Serialize>(at: Timestamp, kind: &str, version: u32, data:
     rmp_serde::to_vec_named(&envelope).expect("writing plain structs to memory cannot fail")
 }
 
-/// Reads the body out of an envelope.
-pub(crate) fn data<T: DeserializeOwned>(kind: &str, payload: &[u8]) -> Result<T, DecodeError> {
-    rmp_serde::from_slice::<Data<T>>(payload)
-        .map(|envelope| envelope.data)
-        .map_err(|e| DecodeError::Body { kind: kind.to_owned(), why: e.to_string() })
+/// Reads the body of an event from its bytes.
+pub(crate) fn data<T: DeserializeOwned>(kind: &str, data: &[u8]) -> Result<T, DecodeError> {
+    rmp_serde::from_slice(data).map_err(|e| DecodeError::Body { kind: kind.to_owned(), why: e.to_string() })
 }
 
 /// Reads a payload: its time, and the event unless it is an unknown optional one.
@@ -136,10 +129,10 @@ pub(crate) fn data<T: DeserializeOwned>(kind: &str, payload: &[u8]) -> Result<T,
 /// # Errors
 /// If it is no envelope, or a kind that this program must know and does not.
 pub fn read<E: Body>(payload: &[u8]) -> Result<(Timestamp, Option<E>), DecodeError> {
-    let head: Head<'_> = rmp_serde::from_slice(payload).map_err(|e| DecodeError::Envelope { why: e.to_string() })?;
-    match E::decode(head.kind, head.version, payload) {
-        Ok(event) => Ok((head.at, Some(event))),
-        Err(DecodeError::UnknownKind { .. }) if head.optional => Ok((head.at, None)),
+    let parts = Parts::of(payload).map_err(|why| DecodeError::Envelope { why })?;
+    match E::decode(parts.kind, parts.version, parts.data) {
+        Ok(event) => Ok((parts.at, Some(event))),
+        Err(DecodeError::UnknownKind { .. }) if parts.optional => Ok((parts.at, None)),
         Err(error) => Err(error),
     }
 }
