@@ -51,8 +51,8 @@ pub(super) struct Telling {
 ///
 /// Events: `list` with the newest runs, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
 /// reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
-/// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`. `instances` and `setups` hint that instances or lists of steps have changed:
-/// who shows them reads them again.
+/// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`. `instances`, `setups` and `workflows` hint that instances, lists of steps
+/// or templates have changed: who shows them reads them again.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",
     params(("last-event-id" = Option<String>, Header, description = "The id that was seen last: only what changed since is told."), Telling),
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]

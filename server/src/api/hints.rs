@@ -1,4 +1,4 @@
-//! Hints within the stream of all runs: instances or lists of steps have changed, so that who shows them reads them again.
+//! Hints within the stream of all runs: instances, lists of steps or templates have changed, so that who shows them reads them again.
 //!
 //! Invariants: at most two a second of each; the last change is never lost while the stream is open; who opens it may have missed some, and reads once.
 
@@ -13,7 +13,7 @@ use super::sse;
 use crate::app::App;
 
 /// What one reader is told.
-pub(super) struct Hints([Hint; 2]);
+pub(super) struct Hints([Hint; 3]);
 
 struct Hint {
     name: &'static str,
@@ -27,16 +27,21 @@ impl Hints {
     /// All that changes from now on.
     pub(super) fn new(app: &App) -> Self {
         let hint = |name, news| Hint { name, news, owed: false, not_before: Instant::now() };
-        Self([hint("setups", app.setups.changes()), hint("instances", app.instances.changes())])
+        Self([
+            hint("setups", app.setups.changes()),
+            hint("instances", app.instances.changes()),
+            hint("workflows", app.templates.changes()),
+        ])
     }
 
     /// Waits for the next one. Losing the wait loses nothing.
     pub(super) async fn next(&mut self) -> Bytes {
-        let [first, second] = &mut self.0;
-        // Both arms only wait, and keep what they have seen.
+        let [first, second, third] = &mut self.0;
+        // All arms only wait, and keep what they have seen.
         tokio::select! {
             () = first.due() => first.event(),
             () = second.due() => second.event(),
+            () = third.due() => third.event(),
         }
     }
 }
@@ -65,9 +70,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_changes_are_told_twice_a_second_and_the_last_is_not_lost() {
-        let (setups, instances) = (watch::Sender::new(0), watch::Sender::new(0));
-        let hint = |name, news| Hint { name, news, owed: false, not_before: Instant::now() };
-        let mut hints = Hints([hint("setups", setups.subscribe()), hint("instances", instances.subscribe())]);
+        let [setups, instances, templates] = std::array::from_fn(|_| watch::Sender::new(0));
+        let hint =
+            |name, sender: &watch::Sender<u64>| Hint { name, news: sender.subscribe(), owed: false, not_before: Instant::now() };
+        let mut hints = Hints([hint("setups", &setups), hint("instances", &instances), hint("workflows", &templates)]);
         let begun = Instant::now();
         let mut told = Vec::new();
         for change in 1..=30 {
@@ -82,5 +88,7 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_mins(1), hints.next()).await.is_err(), "nothing has changed since");
         instances.send_replace(1);
         assert_eq!(hints.next().await, sse::event("instances", None, "{}"));
+        templates.send_replace(1);
+        assert_eq!(hints.next().await, sse::event("workflows", None, "{}"));
     }
 }

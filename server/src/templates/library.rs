@@ -41,6 +41,8 @@ struct Inner {
     offload: Offload,
     /// None until the folders were read for the first time.
     shelf: watch::Sender<Option<Shelf>>,
+    /// How often it was found to be another one.
+    changes: watch::Sender<u64>,
     /// Whether changes are told; if not, the folders are read again for each request.
     told: AtomicBool,
     watcher: Mutex<Watcher>,
@@ -54,6 +56,7 @@ impl Library {
             roots: vec![],
             offload: Offload::Inline,
             shelf,
+            changes: watch::Sender::new(0),
             told: AtomicBool::new(true),
             watcher: Mutex::new(Watcher::default()),
         };
@@ -67,11 +70,17 @@ impl Library {
             roots,
             offload: Offload::Threads,
             shelf: watch::Sender::new(None),
+            changes: watch::Sender::new(0),
             told: AtomicBool::new(false),
             watcher: Mutex::new(Watcher::new(Arc::clone(&wake))),
         });
         let follower = tokio::spawn(Arc::clone(&inner).follow(wake));
         Self { inner, _follower: Some(AbortOnDropHandle::new(follower)) }
+    }
+
+    /// A figure that changes when the list or a file of a template does.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
     }
 
     /// All templates, also those that cannot be used.
@@ -155,11 +164,17 @@ impl Inner {
             }
         }
         let fresh: Shelf = arranged(found).into();
+        let mut news = false;
         self.shelf.send_if_modified(|now| {
             let changed = now.as_ref() != Some(&fresh);
+            // Who asked before the first reading waits for that one.
+            news = changed && now.is_some();
             *now = Some(fresh);
             changed
         });
+        if news {
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 }
 

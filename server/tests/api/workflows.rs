@@ -293,3 +293,32 @@ async fn what_is_broken_too_large_or_elsewhere_is_listed_with_the_reason() {
     assert_eq!(house.post("/api/v1/runs", &json!({"template": "inside"})).await.json()["code"], json!("template_unreadable"));
     assert!(named(&listed, "txt2img_basic").is_some(), "the built-in ones stay");
 }
+
+#[tokio::test]
+async fn the_stream_of_all_runs_hints_at_templates_that_change() {
+    let house = house(Some(vec!["mine"])).await;
+    let folder = house.dir.path().join("mine");
+    write(&folder, "first.json", SMALL);
+    house.listed_until(|listed| named(listed, "first").is_some()).await;
+    let mut events = house.events("/api/v1/events").await;
+    assert_eq!(events.next().await.expect("the list").kind, "list");
+    for change in ["made", "changed", "removed"] {
+        let path = folder.join("late.json");
+        match change {
+            "made" => write(&folder, "late.json", SMALL),
+            "changed" => write(&folder, "late.json", "{"),
+            _ => std::fs::remove_file(path).expect("removed"),
+        }
+        let hint = events.next().await.expect("a hint");
+        assert_eq!((hint.kind.as_str(), hint.tag, &hint.data), ("workflows", None, &json!({})), "{change}");
+        // What follows the hint is read as it is now.
+        let broken = |row: &Value| !row["error"].is_null();
+        house
+            .listed_until(|listed| match change {
+                "made" => named(listed, "late").is_some_and(|row| !broken(row)),
+                "changed" => named(listed, "late").is_some_and(broken),
+                _ => named(listed, "late").is_none(),
+            })
+            .await;
+    }
+}
