@@ -102,6 +102,7 @@ call 200 GET "/api/v1/runs/$run/outputs/1/content"
 call 206 GET "/api/v1/runs/$run/outputs/1/content" --range 0-7
 call 200 GET "/api/v1/runs/$run/outputs/1/thumbnail?size=64"
 call 200 GET "/api/v1/runs/$run/outputs.zip"
+call 200 GET "/api/v1/outputs.zip?of=$run/1"
 stream list /api/v1/events
 
 echo "# again, and again only where it is in doubt"

@@ -1,5 +1,6 @@
 /** The gallery over all runs: many outputs, filters, the large view, comparing, and what comes while one looks. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { AxeBuilder } from '@axe-core/playwright';
 import { openBrowser } from './browser.mjs';
@@ -163,6 +164,46 @@ test('new outputs appear at the top; further down they are only said to be there
   await page.click('.gallery-count .chip');
   await page.waitForSelector(`[data-shot="${later}/3"]`);
   assert.ok(before > 800);
+  await page.close();
+});
+
+test('after a lost connection nothing is news that was read before, whatever is filtered', async () => {
+  const page = await open('&kind=image&has=color%3D1001');
+  await page.waitForFunction((run) => [...document.querySelectorAll('.gallery-tile')].every((tile) => tile.dataset.shot.startsWith(run)), made[1]);
+  await page.waitForFunction(() => !document.querySelector('.gallery-count .spinner') && !document.querySelector('.gallery-count').textContent.includes('+'));
+  const count = await page.textContent('.gallery-count');
+  const asked = [];
+  page.on('request', (request) => /\/runs\/[^/]+\/(outputs|workflow)$/.test(request.url()) && asked.push(request.url()));
+  await page.$eval('.gallery', (box) => (box.scrollTop = 300));
+  await on.server.stop('SIGKILL');
+  await page.waitForSelector('[data-link=lost]');
+  await on.server.start();
+  await page.waitForSelector('[data-link=live]');
+  // A run that fits is news and nothing else: the list that the new connection brought has been looked at before it.
+  const fresh = await finished({ ...pictures(1, 1), 3: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'gallery/again' } } }, 'after it');
+  await page.waitForSelector('.gallery-count .chip');
+  assert.match(await page.textContent('.gallery-count .chip'), /New outputs of 1 run$/);
+  assert.equal((await page.textContent('.gallery-count')).replace(/\s*↑.*/, ''), count.trim());
+  assert.deepEqual(asked, []);
+  await page.click('.gallery-count .chip');
+  await page.waitForSelector(`[data-shot="${fresh}/1"]`);
+  assert.equal(new Set(asked).size, 2, 'its workflow and its outputs');
+  await page.close();
+});
+
+test('several chosen pictures are one download', async () => {
+  const page = await open('&group=run');
+  const boxes = page.locator('.gallery-choose input');
+  await boxes.nth(0).check();
+  assert.match(await page.getAttribute('.choice a', 'href'), /\/outputs\/\d+\/content/);
+  await boxes.nth(1).check();
+  const download = page.waitForEvent('download');
+  await page.click('.choice a:has-text("Download as zip")');
+  const file = await download;
+  assert.equal(file.suggestedFilename(), 'outputs.zip');
+  const bytes = readFileSync(await file.path());
+  assert.equal(bytes.subarray(0, 4).toString('latin1'), 'PK\x03\x04');
+  assert.equal(bytes.readUInt16LE(bytes.length - 12), 2, 'two files are in it');
   await page.close();
 });
 

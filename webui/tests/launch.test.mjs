@@ -194,6 +194,63 @@ test('the look beforehand says where it goes; what is sure to be refused blocks 
   await page.close();
 });
 
+test('what is sure to be refused can be run all the same; with one good output nothing is held up', async () => {
+  const graph = workflow('01_simple_save');
+  graph['1'].inputs.width = 'wide';
+  const page = await on.open();
+  await drop(page, 'refused.json', 'application/json', JSON.stringify(graph));
+  await page.waitForSelector('.preflight[data-look=done] .bad');
+  assert.ok(await page.isDisabled('button:has-text("Run Workflow")'));
+  await page.getByLabel('Run anyway, without this check').check();
+  await page.click('button:has-text("Run Workflow")');
+  const run = await on.ended(await runOf(page), 'failed');
+  assert.equal(run.error.node_id ?? run.error.problems[0].node, '1', 'ComfyUI itself says it');
+
+  const half = { ...workflow('01_simple_save'), 8: { class_type: 'EmptyImage', inputs: { width: 'wide', height: 64, batch_size: 1, color: 3 } }, 9: { class_type: 'SaveImage', inputs: { images: ['8', 0], filename_prefix: 'bad' } } };
+  await drop(page, 'half.json', 'application/json', JSON.stringify(half));
+  await page.waitForSelector('.preflight[data-look=done] .warn');
+  assert.match(await page.textContent('.preflight'), /Some of its outputs are left out, the others run/);
+  assert.equal(await page.locator('.launch-anyway').count(), 0);
+  await page.click('button:has-text("Run Workflow")');
+  assert.ok((await on.ended(await runOf(page))).outputs.length > 0);
+  await page.close();
+});
+
+test('a picture that was taken along is forgotten when one goes elsewhere, and is said without an alarm', async () => {
+  const page = await on.open('?view=new', '[data-template]');
+  await drop(page, 'photo.png', 'image/png', png());
+  await page.locator('.launch [role=status]', { hasText: 'carries no workflow' }).waitFor();
+  assert.equal(await page.locator('.launch [role=alert]').count(), 0);
+  await page.click('.topbar nav a:has-text("Gallery")');
+  await page.click('.topbar a.button.primary');
+  await page.waitForSelector('[data-template]');
+  assert.equal(await page.locator('.launch [role=status]').count(), 0);
+  await page.click('[data-template=image_enhancement]');
+  await page.waitForSelector('.drop-field');
+  assert.equal(await page.locator('.drop-field img').count(), 0);
+  await page.close();
+});
+
+test('what was sent last is kept for the newest fifty workflows', async () => {
+  const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
+  await page.evaluate(() => {
+    for (let index = 0; index < 80; index += 1) localStorage.setItem(`comfyd.last.run ${index}`, '{"values":{},"fresh":[]}');
+  });
+  await page.fill('[data-field="3.steps"] input', '2');
+  for (const name of ['one.json', 'two.json']) {
+    await page.click('button:has-text("Run Workflow")');
+    await runOf(page);
+    await drop(page, name, 'application/json', JSON.stringify(workflow('01_simple_save')));
+    await page.waitForFunction((title) => document.querySelector('.tile h2')?.textContent.includes(title), name.slice(0, 3));
+  }
+  await page.click('button:has-text("Run Workflow")');
+  await runOf(page);
+  const kept = await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('comfyd.last.')).sort());
+  assert.ok(kept.length <= 50, `${kept.length}`);
+  for (const key of ['comfyd.last.txt2img_basic', 'comfyd.last.file one.json', 'comfyd.last.file two.json']) assert.ok(kept.includes(key), `${key} of ${kept}`);
+  await page.close();
+});
+
 test('a batch: a table is pasted, a wrong value is told, and each row is a run', async () => {
   const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
   await page.fill('[data-field="3.steps"] input', '2');

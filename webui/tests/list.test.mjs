@@ -35,13 +35,42 @@ test('it scrolls through page after page with few rows at a time', async () => {
   assert.deepEqual(ids, [...ids].sort().reverse(), 'the newest first, none twice, none left out of its order');
 });
 
-test('a new run appears at the top while one reads further below, and nothing moves under the pointer', async () => {
+/** The rows in sight with their places on the screen. */
+const places = () => page.$$eval('.runs-scroll [data-run]', (rows) => {
+  const box = document.querySelector('.runs-scroll').getBoundingClientRect();
+  const seen = rows.map((row) => [row.dataset.run, row.getBoundingClientRect()]).filter(([, { top, bottom }]) => top >= box.top && bottom <= box.bottom);
+  return Object.fromEntries(seen.map(([id, { top }]) => [id, Math.round(top)]));
+});
+
+test('a new run appears at the top; while one reads further below nothing moves under the pointer', async () => {
   const list = page.locator('.runs-scroll');
+  const height = () => list.locator('.space').evaluate((space) => Number.parseFloat(space.style.height));
   await list.evaluate((element) => (element.scrollTop = 0));
-  const id = await on.start(workflow('20_custom_slow_previews'), 'the newest of all');
+  const first = await on.start(workflow('20_custom_slow_previews'), 'the newest of all');
+  await page.waitForSelector(`[data-run="${first}"]`);
+  assert.equal(await page.locator('[data-run]').first().getAttribute('data-run'), first);
+  await on.ended(first);
+  await page.waitForSelector(`[data-run="${first}"] .status-icon.completed`);
+
+  await list.evaluate((element) => (element.scrollTop = 3000));
+  await until('rows further below', async () => !(first in (await places())) && Object.keys(await places()).length > 5);
+  const before = await places();
+  const tall = await height();
+  const more = [await on.start(workflow('20_custom_slow_previews'), 'while one reads'), await on.start(workflow('20_custom_slow_previews'), 'while one reads')];
+  await until('both in the list', async () => (await height()) >= tall + 2 * 54);
+  assert.deepEqual(await places(), before, 'two rows and a heading came above');
+  for (const id of more) await on.ended(id);
+  // They go from those that run to those of today: a heading goes.
+  await until('the heading to go', async () => (await height()) === tall + 2 * 54);
+  assert.deepEqual(await places(), before, 'a heading went above');
+  await list.evaluate((element) => (element.scrollTop = 0));
+  await page.waitForSelector(`[data-run="${more[1]}"]`);
+});
+
+test('scrolling is smooth while a run goes on', async () => {
+  const list = page.locator('.runs-scroll');
+  const id = await on.slow({ steps: 300, name: 'goes on' });
   await page.waitForSelector(`[data-run="${id}"]`);
-  const first = await page.locator('[data-run]').first().getAttribute('data-run');
-  assert.equal(first, id);
   const frames = await list.evaluate((element) => new Promise((done) => {
     const times = [];
     let last = performance.now();
@@ -54,6 +83,9 @@ test('a new run appears at the top while one reads further below, and nothing mo
     };
     requestAnimationFrame(step);
   }));
+  await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
+  await on.ended(id, 'cancelled');
+  await list.evaluate((element) => (element.scrollTop = 0));
   console.log(`# scrolling through a list of ${RUNS} runs during a run: frames of ${frames[60].toFixed(1)} ms (median), ${frames[113].toFixed(1)} ms (95 %)`);
 });
 
@@ -85,11 +117,27 @@ test('a batch is one row: cancel all asks once, and says how many', async () => 
     graph['1'].inputs.seed = 900_000 + 100 * index;
     await on.server.call('POST', '/api/v1/batches', { workflow: graph, workflow_name: 'many at once', variations: Array.from({ length: 40 }, (_, seed) => ({ inputs: { '2.seed': index * 100 + seed } })) });
   }
-  const button = page.getByRole('button', { name: 'cancel 40' }).first();
+  // Of those of a batch that fit a filter two are here; what would be stopped is the server's count.
+  const [{ batch }] = (await on.server.call('GET', '/api/v1/runs?limit=1&name=many%20at%20once')).runs;
+  const { runs } = await on.server.call('GET', `/api/v1/batches/${batch}`);
+  for (const { run_id: id } of runs.slice(-2)) {
+    await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
+    await on.ended(id, 'cancelled');
+  }
+  await page.getByRole('button', { name: 'Cancelled', exact: true }).click();
+  const row = page.locator(`[data-batch="${batch}"]`);
+  await row.filter({ hasText: '2 here' }).getByRole('button', { name: 'cancel 38' }).waitFor();
+  assert.match(await row.textContent(), /many at once × 40.*2\/40/);
+  await row.getByRole('button', { name: 'cancel 38' }).click();
+  await page.getByRole('heading', { name: 'Cancel the 38 runs of this batch' }).waitFor();
+  await page.getByRole('button', { name: 'No', exact: true }).click();
+  await page.getByRole('button', { name: 'All', exact: true }).click();
+  const button = row.getByRole('button', { name: 'cancel 38' });
   await button.click();
-  assert.equal((await on.server.call('GET', '/api/v1/runs?limit=1&status=cancelled')).runs.filter((run) => run.workflow_name === 'many at once').length, 0, 'it asks first');
-  await page.getByRole('button', { name: 'Yes, cancel 40' }).click();
-  await page.getByRole('status').filter({ hasText: '40 asked to stop' }).waitFor();
+  await page.getByRole('button', { name: 'Yes, cancel 38' }).waitFor();
+  assert.equal((await on.server.call('GET', '/api/v1/runs?limit=100&status=cancelled&name=many%20at%20once')).runs.length, 2, 'it asks first');
+  await page.getByRole('button', { name: 'Yes, cancel 38' }).click();
+  await page.getByRole('status').filter({ hasText: '38 asked to stop' }).waitFor();
   await until('their end', async () => (await on.server.call('GET', '/api/v1/runs?limit=100&status=cancelled&name=many%20at%20once')).runs.length >= 40);
 });
 

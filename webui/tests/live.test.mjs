@@ -94,6 +94,50 @@ test('a server that is killed and comes back: the page heals by itself', async (
   await page.close();
 });
 
+test('what could not be read while the server was away is read when it is back', async () => {
+  const ids = [await on.finished(workflow('01_simple_save'), 'read late'), await on.finished(workflow('06_text'), 'read later')];
+  const page = await on.open(`?run=${ids[0]}`, '.graph .edge');
+  await page.evaluate(() => (window.sameDocument = true));
+  await page.waitForSelector(`[data-run="${ids[1]}"]`);
+  await on.server.stop('SIGKILL');
+  await page.waitForSelector('[data-link=lost]');
+  await page.click(`[data-run="${ids[1]}"]`);
+  await page.click('.topbar a.button.primary');
+  await page.waitForSelector('.launch .box.bad[role=alert]');
+  await page.click('.topbar nav a:has-text("Runs")');
+  await on.server.start();
+  await page.waitForSelector('[data-link=live]');
+  await page.waitForSelector('.run-head[data-status=completed]');
+  await page.waitForSelector('.graph .edge', { state: 'attached' });
+  await page.click('#tab-inputs');
+  await page.waitForSelector('.inputs .value');
+  // The same for an event of the past, another run beside it, and the templates.
+  await page.goto(`${on.server.origin}/?run=${ids[0]}`);
+  await page.waitForSelector('.graph .edge', { state: 'attached' });
+  await page.evaluate(() => (window.sameDocument = true));
+  await on.server.stop('SIGKILL');
+  await page.waitForSelector('[data-link=lost]');
+  await page.evaluate((query) => {
+    history.pushState(null, '', query);
+    dispatchEvent(new PopStateEvent('popstate'));
+  }, `/?run=${ids[0]}&seq=4&with=${ids[1]}`);
+  await page.waitForSelector('.past-banner');
+  await on.server.start();
+  await page.waitForSelector('.run-head[data-seq="4"]');
+  await page.waitForSelector('.timeline.two');
+  await on.server.stop('SIGKILL');
+  await page.waitForSelector('[data-link=lost]');
+  await page.click('.topbar a.button.primary');
+  await page.waitForSelector('.launch .box.bad[role=alert]');
+  await on.server.start();
+  await page.waitForSelector('[data-template]');
+  assert.equal(await page.locator('.launch .box.bad').count(), 0);
+  await page.click('[data-template=txt2img_basic]');
+  await page.waitForSelector('.fields');
+  assert.ok(await page.evaluate(() => window.sameDocument), 'it was not loaded again');
+  await page.close();
+});
+
 test('a ComfyUI that is lost is amber and not red, and comes back', async () => {
   const page = await on.open();
   const id = await on.slow({ steps: 40, name: 'through a lost link' });

@@ -1,4 +1,4 @@
-//! All outputs of a run as one file.
+//! Outputs as one file: those of a run here, chosen ones in [`super::chosen`].
 //!
 //! Invariants: nothing is compressed, kept in memory or put on disk: what is read goes out; an archive that cannot be finished is cut off. Names in it
 //! are ours.
@@ -11,6 +11,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::Response;
 use comfyd_engine::{OutputView, RunView};
+use tokio::sync::OwnedSemaphorePermit;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -26,12 +27,13 @@ use crate::problem::Problem;
 const LONG: u64 = u32::MAX as u64;
 
 /// Something to put into the archive.
-struct Item {
-    name: String,
-    source: Source,
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) source: Source,
 }
 
-enum Source {
+/// What is put there.
+pub(super) enum Source {
     File { path: PathBuf, size: u64 },
     Text(String),
 }
@@ -53,20 +55,23 @@ pub(super) async fn archive(State(ctx): State<Ctx>, Path(name): Path<String>) ->
         let hint = "Wait until `downloaded` is true for one of them; a run may also have none.";
         return Err(Problem::new(404, "no_outputs", format!("run {} has no output that is stored here", view.run_id), hint));
     }
+    answer(items, made(&view), &format!("{}.zip", view.workflow_name), place).await
+}
+
+/// The archive as an answer; `label` is what it is saved as.
+pub(super) async fn answer(items: Vec<Item>, made: DateTime, label: &str, place: OwnedSemaphorePermit) -> Answer {
     let checked = tokio::task::spawn_blocking(move || check(items)).await;
     let items = checked.map_err(|error| Problem::internal(format!("files could not be looked at: {error}")))??;
-    let made = made(&view);
     let mut response = Response::new(pipe::body(place, move |pipe| write(&items, made, pipe)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
-    let label = format!("{}.zip", view.workflow_name);
-    sealed::put(headers, CONTENT_DISPOSITION, &disposition(&label, "application/zip", Saving::Always))?;
+    sealed::put(headers, CONTENT_DISPOSITION, &disposition(label, "application/zip", Saving::Always))?;
     sealed::seal(headers);
     Ok(response)
 }
 
 /// What an output is in the archive; nothing if it is not here.
-fn item(folder: &std::path::Path, output: &OutputView) -> Option<Item> {
+pub(super) fn item(folder: &std::path::Path, output: &OutputView) -> Option<Item> {
     if let (Some(name), Some(size)) = (&output.local_name, output.size) {
         return Some(Item { name: name.clone(), source: Source::File { path: folder.join(name), size } });
     }
@@ -94,7 +99,7 @@ fn check(items: Vec<Item>) -> Result<Vec<Item>, Problem> {
 }
 
 /// When the run ended, as archives write it.
-fn made(view: &RunView) -> DateTime {
+pub(super) fn made(view: &RunView) -> DateTime {
     let time = view.timing.end_time.unwrap_or(view.timing.last_update).0.to_string();
     let number = |from: usize, to: usize| time.get(from..to).and_then(|digits| digits.parse::<u8>().ok());
     let year = time.get(0..4).and_then(|digits| digits.parse().ok());

@@ -8,6 +8,7 @@ mod batches;
 mod board;
 mod body;
 mod canvas;
+mod chosen;
 mod content;
 mod conversion;
 mod cors;

@@ -14,8 +14,8 @@ use utoipa::OpenApi;
 use super::routes::{Access, ROUTES, Route, Verb};
 use super::setup_shapes::SetupState;
 use super::{
-    archive, batches, canvas, content, conversion, feed, follow, graph, health, instances, log, login, outputs, patches, plan,
-    runs, setups, state, stats, thumbnail, workflows,
+    archive, batches, canvas, chosen, content, conversion, feed, follow, graph, health, instances, log, login, outputs, patches,
+    plan, runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::problem::Problem;
 
@@ -60,6 +60,7 @@ use crate::problem::Problem;
         outputs::one,
         thumbnail::thumbnail,
         archive::archive,
+        chosen::chosen,
         content::content,
         runs::cancel,
         runs::resubmit,

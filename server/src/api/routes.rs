@@ -17,8 +17,8 @@ use super::limits::{Bounds, Limits};
 use super::recent::Recent;
 use super::ring::Places;
 use super::{
-    archive, batches, canvas, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs, page,
-    patches, plan, request_id, runs, setups, state, stats, thumbnail, workflows,
+    archive, batches, canvas, chosen, content, conversion, feed, follow, graph, health, instances, log, login, openapi, outputs,
+    page, patches, plan, request_id, runs, setups, state, stats, thumbnail, workflows,
 };
 use crate::app::App;
 use crate::problem::Problem;
@@ -168,6 +168,7 @@ pub static ROUTES: &[Route] = &[
     get("/api/v1/runs/{id}/preview", |verb| on(verb, outputs::preview)),
     get("/api/v1/runs/{id}/outputs", |verb| on(verb, outputs::list)),
     get("/api/v1/runs/{id}/outputs.zip", |verb| on(verb, archive::archive)),
+    get("/api/v1/outputs.zip", |verb| on(verb, chosen::chosen)),
     get("/api/v1/runs/{id}/outputs/{n}", |verb| on(verb, outputs::one)),
     get("/api/v1/runs/{id}/outputs/{n}/thumbnail", |verb| on(verb, thumbnail::thumbnail)),
     get("/api/v1/runs/{id}/outputs/{n}/content", |verb| on(verb, content::content)),

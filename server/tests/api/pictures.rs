@@ -137,3 +137,43 @@ async fn all_outputs_come_in_one_archive() {
     let reply = house.get(&format!("/api/v1/runs/{run}/outputs.zip")).await;
     assert_eq!((reply.status, &reply.json()["code"]), (StatusCode::GONE, &json!("gone")));
 }
+
+#[tokio::test]
+async fn chosen_outputs_of_several_runs_come_in_one_archive() {
+    let house = House::new(50.0).await;
+    let mut runs = Vec::new();
+    for sample in ["01_simple_save", "06_text"] {
+        let run = house.run(sample).await;
+        let view = house.ended(&run).await;
+        runs.push((run, view));
+    }
+    let [(first, picture), (second, _)] = [&runs[0], &runs[1]];
+    let ask = async |of: &str| house.get(&format!("/api/v1/outputs.zip?of={of}")).await;
+    let names = |reply: &crate::support::Reply| {
+        assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "application/zip"));
+        let mut archive = ZipArchive::new(Cursor::new(reply.body.to_vec())).expect("an archive");
+        (0..archive.len()).map(|n| archive.by_index(n).expect("an entry").name().expect("text").into_owned()).collect::<Vec<_>>()
+    };
+    let name = picture["outputs"][0]["local_name"].as_str().expect("a name");
+    assert_eq!(names(&ask(&format!("{first}/1,{first}/1")).await), [name], "what is named twice comes once");
+    let both = names(&ask(&format!("{first}/1,{second}/1")).await);
+    assert_eq!(both[0], format!("{first}/{name}"), "several runs have a folder each");
+    assert!(both[1].starts_with(&format!("{second}/1-")), "{both:?}");
+    let many = vec![format!("{first}/1"); 501].join(",");
+    for (of, status, code) in [
+        ("", 400, "bad_query"),
+        (first.as_str(), 400, "bad_query"),
+        ("/1", 400, "bad_query"),
+        (&format!("{first}/0"), 400, "bad_query"),
+        (&format!("{first}/01"), 400, "bad_query"),
+        (&format!("{first}/1,"), 400, "bad_query"),
+        (&many, 400, "bad_query"),
+        (&format!("{first}/99"), 404, "no_such_output"),
+        ("nobody/1", 404, "unknown_run"),
+    ] {
+        let reply = ask(of).await;
+        assert_eq!((reply.status.as_u16(), reply.json()["code"].as_str()), (status, Some(code)), "{of:.60}");
+    }
+    std::fs::write(stored(&house, first, &picture["outputs"][0]), b"changed").expect("written");
+    assert_eq!(ask(&format!("{first}/1")).await.json()["code"], "gone");
+}

@@ -73,7 +73,18 @@ async fn bounds_are_checked() {
             assert_eq!((reply.status, &reply.json()["code"]), (StatusCode::BAD_REQUEST, &json!("bad_query")), "{kind}?{bad}");
         }
     }
-    for bad in ["log?limit=0", "log?raw=1&from=2", "log?after=1&from=2", "log?after=x", "log?after=9&to=9"] {
+    for bad in [
+        "log?limit=0",
+        "log?raw=1&from=2",
+        "log?after=1&from=2",
+        "log?after=x",
+        "log?after=9&to=9",
+        "log?raw=1&newest=1",
+        "log?newest=2",
+        "log?kinds=node_started,nonsense",
+        "log?kinds=",
+        &format!("log?text={}", "x".repeat(1001)),
+    ] {
         assert_eq!(ask(bad).await.json()["code"], "bad_query", "{bad}");
     }
     let beyond = ask(&format!("patches?from={}", last + 1)).await;
@@ -84,6 +95,37 @@ async fn bounds_are_checked() {
     assert_eq!(seqs(ask("log?after=2&limit=2").await), [3, 4]);
     assert_eq!(seqs(ask(&format!("log?from={}", last + 1)).await), Vec::<u64>::new());
     assert!(ask("log?raw=1").await.body.starts_with(b"CFDLOG"));
+}
+
+#[tokio::test]
+async fn a_log_is_searched_and_read_from_its_end() {
+    let house = House::new(50.0).await;
+    let run = house.run("06_text").await;
+    let last = house.ended(&run).await["seq"].as_u64().expect("a number");
+    let ask = async |rest: &str| {
+        let reply = house.get(&format!("/api/v1/runs/{run}/log?{rest}")).await;
+        let seqs = lines(&reply).iter().map(|line| line["seq"].as_u64().expect("a number")).collect::<Vec<_>>();
+        (seqs, reply.header("x-last-seq").parse::<u64>().expect("a number"))
+    };
+    let all = lines(&house.get(&format!("/api/v1/runs/{run}/log")).await);
+    let of = |kinds: &[&str]| {
+        let fits = |line: &&Value| kinds.contains(&line["event"]["kind"].as_str().expect("a kind"));
+        all.iter().filter(fits).map(|line| line["seq"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    let started = of(&["node_started"]);
+    assert!(started.len() > 1, "{all:?}");
+    assert_eq!(ask("newest=1&limit=3").await, (vec![last - 2, last - 1, last], last));
+    assert_eq!(ask(&format!("newest=1&limit=2&to={}", last - 1)).await, (vec![last - 2, last - 1], last - 1));
+    assert_eq!(ask("limit=2").await, (vec![1, 2], 2), "it looked no further");
+    assert_eq!(ask("kinds=node_started").await, (started.clone(), last));
+    assert_eq!(ask("kinds=node_started&limit=1").await, (vec![started[0]], started[0]));
+    assert_eq!(ask("kinds=node_started&limit=1&newest=1").await, (vec![started[started.len() - 1]], last));
+    assert_eq!(ask("kinds=node_started,node_finished").await.0, of(&["node_started", "node_finished"]));
+    assert_eq!(ask("text=NODE_started").await.0, started, "capitals do not matter");
+    let word = all[0]["event"]["data"]["spec"]["name"].as_str().expect("a name").to_uppercase();
+    assert!(ask(&format!("text={word}")).await.0.contains(&1), "data is searched too");
+    assert_eq!(ask("text=nobody+has+written+this").await, (Vec::new(), last));
+    assert_eq!(ask(&format!("after={last}&text=a")).await, (Vec::new(), last));
 }
 
 #[tokio::test]

@@ -62,6 +62,13 @@ export async function getText(path: string, signal?: AbortSignal): Promise<strin
   return response.text();
 }
 
+/** GET as lines of JSON, with the last event that was looked at. */
+export async function getLines<T>(path: string, signal?: AbortSignal): Promise<{ lines: T[]; last: number }> {
+  const response = await answered(fetch(path, { headers: OWN, ...(signal && { signal }) }));
+  const text = await response.text();
+  return { lines: text.split('\n').filter(Boolean).map((line) => JSON.parse(line) as T), last: Number(response.headers.get('x-last-seq')) };
+}
+
 /** GET as bytes. */
 export async function getBlob(path: string): Promise<Blob> {
   return (await answered(fetch(path, { headers: OWN }))).blob();

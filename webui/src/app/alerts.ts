@@ -91,11 +91,17 @@ function tell(what: keyof typeof WORDS, run: Summary): void {
   // Who sees it happen needs no notification; a sound was asked for all the same.
   const shows = browser && document.hidden;
   if (!shows && !sound) return;
-  // One tab of the browser is enough.
-  void navigator.locks?.request(`comfyd ${run.run_id} ${what}`, { ifAvailable: true }, async (lock) => {
-    if (!lock) return;
+  const tellNow = (): void => {
     if (shows) notify(`${WORDS[what]}: ${run.workflow_name}`, run.error ?? `on ${run.instance}`, run.run_id);
     if (sound) chime(what === 'done');
+  };
+  const locks = navigator.locks as LockManager | undefined;
+  // Over plain HTTP from another machine tabs cannot agree: better told twice than not at all.
+  if (!locks) return tellNow();
+  // One tab of the browser is enough.
+  void locks.request(`comfyd ${run.run_id} ${what}`, { ifAvailable: true }, async (lock) => {
+    if (!lock) return;
+    tellNow();
     await new Promise((resolve) => setTimeout(resolve, LOCK_MS));
   });
 }

@@ -1,9 +1,8 @@
 /** The first page: what one can begin with. */
-import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
 import { get, send } from '../api/client';
 import type { Instance } from '../api/types';
+import { useRead } from '../live/read';
 import { Act } from '../parts/action';
 import { Tile } from '../parts/tile';
 import { hrefOf, onLink, openRun } from './route';
@@ -40,22 +39,18 @@ const SAMPLE = 'txt2img_basic';
 
 /** A first run without anything to choose; without an instance, how one gets a simulated one. */
 function Demo(): JSX.Element {
-  const on = useSignal<Instance | undefined>(undefined);
-  useEffect(() => {
-    const abort = new AbortController();
-    // Without an answer the command is shown, which works anyway.
-    get<{ instances: Instance[] }>('/api/v1/instances', abort.signal).then(({ instances }) => (on.value = instances.find((one) => one.default)), () => undefined);
-    return () => abort.abort();
-  }, []);
+  // Without an answer the command is shown, which works anyway.
+  const { value: instances, problem } = useRead('instances', async (abort) => (await get<{ instances: Instance[] }>('/api/v1/instances', abort)).instances);
+  const on = instances?.find((one) => one.default);
   const run = async (): Promise<void> => {
     const { run_id: id } = await send<{ run_id: string }>('POST', '/api/v1/runs', { template: SAMPLE, workflow_name: 'Text to image' });
     openRun(id);
   };
   return (
     <Tile title="🧪 Try it">
-      {on.value
-        ? <><p class="muted">A small picture from the built-in sample, on {on.value.label ?? on.value.name}.</p><p class="home-act"><Act class="big" do={run}>▶️ Run the sample</Act></p></>
-        : <><pre class="box">comfyd demo</pre><p class="muted">In a terminal: a simulated ComfyUI with a sample run. It needs no GPU and no set-up.</p></>}
+      {on
+        ? <><p class="muted">A small picture from the built-in sample, on {on.label ?? on.name}.</p><p class="home-act"><Act class="big" do={run}>▶️ Run the sample</Act></p></>
+        : (instances ?? problem) && <><pre class="box">comfyd demo</pre><p class="muted">In a terminal: a simulated ComfyUI with a sample run. It needs no GPU and no set-up.</p></>}
       <p class="muted">Runs of the command line (<code>comfyd run workflow.json</code>) appear here too.</p>
     </Tile>
   );

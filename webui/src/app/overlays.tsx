@@ -1,11 +1,12 @@
 /** What lies over the page: the palette, the help and questions. */
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { get } from '../api/client';
 import type { Summary } from '../api/types';
 import { newestRuns } from '../live/store';
 import { Act } from '../parts/action';
+import { byHand } from '../parts/copy';
 import { Dialog } from '../parts/dialog';
 import { STATUS } from '../parts/tile';
 import { PAGES } from '../views';
@@ -16,6 +17,7 @@ import { go, openRun, type View } from './route';
 /** All of them; at most one is open. */
 export function Overlays(): JSX.Element | null {
   if (question.value) return <Question />;
+  if (byHand.value !== undefined) return <ByHand text={byHand.value} />;
   if (overlay.value === 'palette') return <Palette />;
   if (overlay.value === 'help') return <Help />;
   if (overlay.value === 'alerts') return <AlertSettings onClose={() => (overlay.value = undefined)} />;
@@ -34,6 +36,23 @@ function Question(): JSX.Element | null {
           <button type="button" onClick={close}>No</button>
           <Act class="primary" do={() => asked.do().then(close)}>{asked.sure}</Act>
         </div>
+      </div>
+    </Dialog>
+  );
+}
+
+/** A text that the browser does not let the page copy. */
+function ByHand({ text }: { text: string }): JSX.Element {
+  const field = useRef<HTMLTextAreaElement>(null);
+  const close = (): void => void (byHand.value = undefined);
+  useEffect(() => field.current?.select(), []);
+  return (
+    <Dialog label="Copy this text" onClose={close}>
+      <div class="body">
+        <h2>📋 Copy this text</h2>
+        <p class="muted">The browser gives this page no clipboard, as it was not loaded over HTTPS or from this machine.</p>
+        <textarea ref={field} class="mono" readOnly rows={Math.min(14, text.split('\n').length + 1)} aria-label="The text" value={text} />
+        <div class="actions"><button type="button" class="primary" onClick={close}>Close</button></div>
       </div>
     </Dialog>
   );

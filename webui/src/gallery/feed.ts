@@ -2,7 +2,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { get, problemOf, runPath } from '../api/client';
 import type { Output, Summary } from '../api/types';
-import { noteRuns, onRuns } from '../live/store';
+import { newestRuns, noteRuns, onRuns, reconnected } from '../live/store';
 import { shownAs } from '../run/outputs/shown';
 import { hasValues, workflowOf } from '../run/outputs/provenance';
 import type { Shot } from '../run/outputs/shot';
@@ -56,7 +56,17 @@ export class Feed {
   constructor(wanted: Wanted) {
     this.#wanted = wanted;
     this.#after = wanted.days === undefined ? undefined : new Date(Date.now() - wanted.days * 86_400_000).toISOString();
-    this.#end = onRuns((runs, deleted) => this.#hear(runs, deleted));
+    const ends = [
+      onRuns((runs, deleted) => this.#hear(runs, deleted)),
+      // Whoever shows it asks for more when nothing is wrong.
+      reconnected.subscribe(() => this.#forgive()),
+    ];
+    this.#end = () => ends.forEach((end) => end());
+  }
+
+  #forgive(): void {
+    const state = this.state.peek();
+    if (state.problem !== undefined) this.state.value = { ...state, problem: undefined };
   }
 
   /** Ends it. */
@@ -86,7 +96,10 @@ export class Feed {
       }
       this.searched.value += page.runs.length;
       this.#cursor = page.next_cursor ?? undefined;
+      this.#lowest = this.#cursor === undefined ? '' : (page.runs.at(-1)?.run_id ?? this.#lowest);
       this.state.value = { busy: false, more: this.#cursor !== undefined, problem: undefined };
+      // What came while the page was read.
+      this.#hear(newestRuns(), []);
     } catch (thrown) {
       if (!this.#abort.signal.aborted) this.state.value = { busy: false, more: true, problem: problemOf(thrown).message };
     }
@@ -102,8 +115,11 @@ export class Feed {
       try {
         for (const id of ids) {
           const summary = this.#fresh.get(id);
-          if (summary) this.#put(await this.#read(summary));
+          if (!summary || this.#isRead(summary)) continue;
+          this.#put(await this.#read(summary));
+          if (this.#fresh.get(id) === summary) this.#fresh.delete(id);
         }
+        this.#forgive();
       } catch (thrown) {
         if (this.#abort.signal.aborted) break;
         this.state.value = { ...this.state.peek(), problem: problemOf(thrown).message };
@@ -123,19 +139,31 @@ export class Feed {
 
   #refreshing = false;
   readonly #fresh = new Map<string, Summary>();
+  /** The runs that were read with what they had then, also those of which nothing fits. */
+  readonly #seen = new Map<string, number>();
+  /** The oldest run that was paged to; older ones come by paging. Undefined before the first page. */
+  #lowest: string | undefined;
+
+  #isRead(run: Summary): boolean {
+    return (this.#seen.get(run.run_id) ?? -1) >= run.seq;
+  }
 
   #hear(runs: Summary[], deleted: string[]): void {
     const gone = new Set(deleted);
     if (gone.size > 0 && this.made.peek().some((one) => gone.has(one.summary.run_id))) this.made.value = this.made.peek().filter((one) => !gone.has(one.summary.run_id));
     const { q, on } = this.#wanted;
-    const news = new Set(this.news.peek());
-    const shown = new Map(this.made.peek().map((one) => [one.summary.run_id, one.summary]));
-    const oldest = this.made.peek().at(-1)?.summary.run_id;
+    const news = new Set([...this.news.peek()].filter((id) => !gone.has(id)));
+    for (const id of gone) {
+      this.#seen.delete(id);
+      this.#fresh.delete(id);
+    }
+    const lowest = this.#lowest;
+    if (lowest === undefined) return;
     for (const run of runs) {
       if (on && run.instance !== on) continue;
       if (q && ![run.workflow_name, run.run_id, run.instance].some((text) => text.toLowerCase().includes(q.toLowerCase()))) continue;
-      // What is older than what is shown comes by paging.
-      if (run.outputs === 0 || (oldest !== undefined && run.run_id < oldest) || (shown.get(run.run_id)?.seq ?? 0) >= run.seq) continue;
+      if (this.#after !== undefined && Date.parse(run.created) < Date.parse(this.#after)) continue;
+      if (run.outputs === 0 || run.run_id < lowest || this.#isRead(run)) continue;
       this.#fresh.set(run.run_id, run);
       news.add(run.run_id);
     }
@@ -145,8 +173,9 @@ export class Feed {
   async #read(summary: Summary): Promise<Made> {
     const { kind, has } = this.#wanted;
     const id = summary.run_id;
-    if (has && !hasValues(await workflowOf(id), has)) return { summary, shots: [] };
-    const { outputs } = await get<{ outputs: Output[] }>(runPath(id, '/outputs'), this.#abort.signal);
+    const fits = !has || hasValues(await workflowOf(id), has);
+    const outputs = fits ? (await get<{ outputs: Output[] }>(runPath(id, '/outputs'), this.#abort.signal)).outputs : [];
+    this.#seen.set(id, summary.seq);
     return { summary, shots: outputs.filter((output) => kind === undefined || shownAs(output) === kind).map((output) => ({ run: id, output })) };
   }
 }

@@ -106,7 +106,7 @@ export function Gallery(): JSX.Element {
       <Filters />
       <p class="gallery-count muted" role="status">
         <span class="num">{outputs}{more ? '+' : ''}</span> {outputs === 1 && !more ? 'output' : 'outputs'} of <span class="num">{made.length}</span> {made.length === 1 ? 'run' : 'runs'}
-        {(busy || (wall?.unknown.length ?? 0) > 0) && <span class="spinner" role="img" aria-label="Reading" />}
+        {(busy || (short && (wall?.unknown.length ?? 0) > 0)) && <span class="spinner" role="img" aria-label="Reading" />}
         {news > 0 && <button type="button" class="chip" onClick={() => { box.current?.scrollTo({ top: 0 }); void feed.refresh(); }}>↑ New outputs of {news} {news === 1 ? 'run' : 'runs'}</button>}
         {problem !== undefined && <span class="text-bad" role="alert">{problem} <button type="button" class="chip" onClick={() => void feed.more()}>Try again</button></span>}
       </p>

@@ -10,29 +10,12 @@ import { BatchEditor } from './batch';
 import { batchOf, bodyOf } from './body';
 import { FormField } from './fields';
 import { Preflight, useFindings } from './preflight';
+import { keepLast, lastOf } from './last';
 import { type Source, spare } from './source';
 import { type Sheet, variationsText } from './sheet';
 import { diced, filled, isFile, startOf, type Values, wrongWith } from './values';
 
 const MOST_AT_ONCE = 64;
-
-/** What was sent last for a source. */
-function lastOf(key: string): { values: Values; fresh: string[] } {
-  try {
-    const kept = JSON.parse(localStorage.getItem(`comfyd.last.${key}`) ?? 'null') as { values: Values; fresh: string[] } | null;
-    return kept ?? { values: {}, fresh: [] };
-  } catch {
-    return { values: {}, fresh: [] };
-  }
-}
-
-function keepLast(key: string, values: Values, fresh: string[]): void {
-  try {
-    localStorage.setItem(`comfyd.last.${key}`, JSON.stringify({ values, fresh }));
-  } catch {
-    // The store is full or forbidden: the form begins with the workflow's own values next time.
-  }
-}
 
 /** Props of the form. */
 export interface FormPageProps {
@@ -59,12 +42,14 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
   const sending = useRef<{ wish: string; runs: { body: FormData; key: string; made: string | undefined }[] } | undefined>(undefined);
   const batch = useRef<{ body: string; key: string } | undefined>(undefined);
   const problem = useSignal<Problem | undefined>(undefined);
+  /** Whether it is queued although the look beforehand says that it would be refused. */
+  const anyway = useSignal(false);
   const target = chosen ?? byDefault?.name;
   useEffect(() => {
     const first = form.find((field) => field.kind === 'image');
-    const file = spare.peek();
-    if (!first || !file) return;
-    files.value = { [first.id]: file };
+    const kept = spare.peek();
+    if (!first || !kept) return;
+    files.value = { [first.id]: kept.file };
     spare.value = undefined;
   }, []);
 
@@ -73,20 +58,24 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
   const given = new Set(Object.keys(files.value));
   const findings = found.findings?.filter((finding) => !given.has(`${finding.node_id}.${finding.input ?? ''}`));
   const wrong = form.filter((field) => !fresh.value.includes(field.id) && wrongWith(field, values.value[field.id]) !== undefined);
-  const blocked = wrong.length > 0 || findings?.some((finding) => finding.certain) === true;
+  // Whether the instance is sure to refuse all of it; while a changed form is looked at nobody is held up, as the server looks again.
+  const isRefused = found.valid === false && findings?.some((finding) => finding.certain) === true;
+  const mayInsist = isRefused || problem.value?.code === 'workflow_not_valid';
+  const insists = mayInsist && anyway.value;
+  const blocked = wrong.length > 0 || (isRefused && found.state === 'done' && !insists);
 
   const run = async (front: boolean): Promise<void> => {
     if (busy.peek() || blocked) return;
     busy.value = true;
     problem.value = undefined;
     try {
-      keepLast(source.key, values.value, fresh.value);
-      const wish = JSON.stringify([values.value, fresh.value, Object.entries(files.value).map(([id, file]) => [id, file.name, file.size, file.lastModified]), chosen, name.value, times.value, front]);
+      keepLast(source.key, { values: values.value, fresh: fresh.value });
+      const wish = JSON.stringify([values.value, fresh.value, Object.entries(files.value).map(([id, file]) => [id, file.name, file.size, file.lastModified]), chosen, name.value, times.value, front, insists]);
       if (sending.current?.wish !== wish) {
         sending.current = { wish, runs: Array.from({ length: times.value }, (_, index) => {
           const drawn = { ...values.value };
           for (const seed of form.filter((field) => field.kind === 'seed')) if (fresh.value.includes(seed.id) || index > 0) drawn[seed.id] = diced();
-          return { body: bodyOf(source, drawn, files.value, chosen, name.value.trim(), front), key: freshKey(), made: undefined };
+          return { body: bodyOf(source, drawn, files.value, { instance: chosen, name: name.value.trim(), front, unchecked: insists }), key: freshKey(), made: undefined };
         }) };
       }
       const { runs } = sending.current;
@@ -102,8 +91,8 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
 
   const runBatch = async (): Promise<void> => {
     if (!sheet.value) return;
-    keepLast(source.key, values.value, fresh.value);
-    const body = batchOf(source, values.value, chosen, name.value.trim(), variationsText(form, sheet.value));
+    keepLast(source.key, { values: values.value, fresh: fresh.value });
+    const body = batchOf(source, values.value, { instance: chosen, name: name.value.trim(), front: false, unchecked: insists }, variationsText(form, sheet.value));
     if (batch.current?.body !== body) batch.current = { body, key: freshKey() };
     const { runs } = await sendReady<{ runs: { run_id: string }[] }>('/api/v1/batches', body, { 'Idempotency-Key': batch.current.key });
     batch.current = undefined;
@@ -143,6 +132,11 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
           <label>Name<input type="text" maxLength={200} placeholder={source.title} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} /></label>
           <label title="With more than one each has a seed of its own">Runs<input class="num" type="number" min="1" max={MOST_AT_ONCE} value={times.value} onInput={(event) => (times.value = Math.min(MOST_AT_ONCE, Math.max(1, Math.floor(Number(event.currentTarget.value)) || 1)))} /></label>
         </div>
+        {mayInsist && (
+          <p class="launch-anyway"><label class="check row" title="The instance may have more than it tells, such as a model that was just copied there">
+            <input type="checkbox" checked={anyway.value} onChange={(event) => (anyway.value = event.currentTarget.checked)} /> Run anyway, without this check
+          </label></p>
+        )}
         <p class="launch-button">
           <button class="primary big" type="submit" disabled={busy.value || blocked} aria-busy={busy.value} title="Shift: to the front of the queue. Alt: a batch" onClick={(event) => {
             event.currentTarget.dataset.front = event.shiftKey ? 'yes' : '';

@@ -5,9 +5,10 @@ import { useEffect, useRef } from 'preact/hooks';
 import { get, problemOf } from '../api/client';
 import type { Instance, Template } from '../api/types';
 import { go, hrefOf, onLink, route } from '../app/route';
+import { useRead } from '../live/read';
 import { Box, Empty, Tile } from '../parts/tile';
 import { FormPage } from './form-page';
-import { dropped, dropProblem, FILE, ofDropped, ofTemplate, type Source, takeFile } from './source';
+import { dropped, dropProblem, FILE, ofDropped, ofTemplate, type Source, spare, takeFile } from './source';
 
 /** The page. */
 export function NewRun(): JSX.Element {
@@ -17,28 +18,18 @@ export function NewRun(): JSX.Element {
 
 /** The templates as cards, and a place for files. */
 function Choice(): JSX.Element {
-  const templates = useSignal<Template[] | undefined>(undefined);
-  const problem = useSignal<string | undefined>(undefined);
-  useEffect(() => {
-    const abort = new AbortController();
-    get<{ workflows: Template[] }>('/api/v1/workflows', abort.signal).then(
-      (answer) => (templates.value = answer.workflows),
-      (thrown: unknown) => {
-        if (!abort.signal.aborted) problem.value = problemOf(thrown).message;
-      },
-    );
-    return () => abort.abort();
-  }, []);
+  const { value: templates, problem } = useRead('templates', async (abort) => (await get<{ workflows: Template[] }>('/api/v1/workflows', abort)).workflows);
   return (
     <div class="stack launch">
       {dropProblem.value !== undefined && <Box tone="warn" role="alert">{dropProblem.value}</Box>}
+      {spare.value && <Box tone="accent" role="status">{spare.value.news} <button type="button" class="chip" onClick={() => (spare.value = undefined)}>Not now</button></Box>}
       <Tile title="🎨 New run" aside={<span class="muted">Pick a template, or bring a workflow of your own</span>}>
-        {problem.value !== undefined && <Box tone="bad" role="alert">{problem.value}</Box>}
+        {problem && <Box tone="bad" role="alert">{problem.message}</Box>}
         <ul class="template-cards">
-          {templates.value?.map((template) => <li key={template.name}><TemplateCard template={template} /></li>)}
+          {templates?.map((template) => <li key={template.name}><TemplateCard template={template} /></li>)}
           <li><FileCard /></li>
         </ul>
-        {!templates.value && problem.value === undefined && <Empty title="Reading the templates …" />}
+        {!templates && !problem && <Empty title="Reading the templates …" />}
       </Tile>
     </div>
   );
@@ -104,43 +95,31 @@ function useInstances(): { all: Instance[]; byDefault: Instance | undefined; isR
 /** A source that is read for an instance, and its form. */
 function Prepared({ name }: { name: string }): JSX.Element {
   const { all, byDefault, isRead } = useInstances();
-  const source = useSignal<Source | undefined>(undefined);
-  const problem = useSignal<{ message: string; hint: string } | undefined>(undefined);
   const chosen = useSignal<string | undefined>(undefined);
   const target = chosen.value ?? byDefault?.name;
-  const file = dropped.value;
-  useEffect(() => {
-    if (!isRead) return undefined;
-    const abort = new AbortController();
-    const read = name === FILE && file ? ofDropped(file, target) : ofTemplate(name, target, abort.signal).catch((thrown: unknown) => {
-      // An instance that cannot be asked has no lists to choose from; the form works without them.
-      if (abort.signal.aborted || target === undefined || problemOf(thrown).status === 404) throw thrown;
-      return ofTemplate(name, undefined, abort.signal);
-    });
-    read.then(
-      (found) => {
-        if (abort.signal.aborted) return;
-        source.value = found;
-        problem.value = undefined;
-      },
-      (thrown: unknown) => {
-        if (!abort.signal.aborted) problem.value = problemOf(thrown);
-      },
-    );
-    return () => abort.abort();
-  }, [name, target, isRead, file]);
-  if (problem.value) {
+  const file = name === FILE ? dropped.value : undefined;
+  const read = (abort: AbortSignal): Promise<Source> => (file ? ofDropped(file, target) : ofTemplate(name, target, abort).catch((thrown: unknown) => {
+    // An instance that cannot be asked has no lists to choose from; the form works without them.
+    if (abort.aborted || target === undefined || problemOf(thrown).status === 404) throw thrown;
+    return ofTemplate(name, undefined, abort);
+  }));
+  const { value, problem } = useRead(isRead ? JSON.stringify([name, target, file?.key ?? file?.name, file?.text]) : undefined, read);
+  // While it is read for another instance the form stays.
+  const last = useRef<Source | undefined>(undefined);
+  if (value) last.current = value;
+  const source = last.current;
+  if (problem) {
     return (
       <div class="stack launch">
         <Box tone="bad" role="alert">
           <h3>This cannot be run</h3>
-          <p>{problem.value.message}</p>
-          <p class="muted">{problem.value.hint}</p>
+          <p>{problem.message}</p>
+          <p class="muted">{problem.hint}</p>
           <div class="actions"><button type="button" onClick={() => go({ name: undefined })}>Back to the templates</button></div>
         </Box>
       </div>
     );
   }
-  if (!source.value) return <Empty title="Reading the workflow …" />;
-  return <FormPage key={source.value.key} source={source.value} instances={all} byDefault={byDefault} chosen={chosen.value} onChoose={(to) => (chosen.value = to)} />;
+  if (!source) return <Empty title="Reading the workflow …" />;
+  return <FormPage key={source.key} source={source} instances={all} byDefault={byDefault} chosen={chosen.value} onChoose={(to) => (chosen.value = to)} />;
 }

@@ -21,6 +21,8 @@ export interface Finding {
 export interface Look {
   state: 'looking' | 'done' | 'unknown';
   findings: Finding[] | undefined;
+  /** Whether the instance would take it: with some outputs that are wrong it runs the others. */
+  valid: boolean | undefined;
   why: string | undefined;
 }
 
@@ -29,18 +31,20 @@ const NOT_HERE = [404, 405, 501];
 
 /** Asks the server what the instance would refuse, each time that the graph has been left alone for a moment. */
 export function useFindings(graph: Record<string, GraphNode>, instance: string | undefined): Look {
-  const look = useSignal<Look>({ state: 'looking', findings: undefined, why: undefined });
+  const look = useSignal<Look>({ state: 'looking', findings: undefined, valid: undefined, why: undefined });
   const text = JSON.stringify(graph);
   useEffect(() => {
     let isOld = false;
+    // What was found before is still shown, but it is of another graph.
+    if (look.peek().state !== 'looking') look.value = { ...look.peek(), state: 'looking' };
     const timer = setTimeout(() => {
-      send<{ findings: Finding[] }>('POST', '/api/v1/workflows/validate', { workflow: graph, ...(instance !== undefined && { instance }) }).then(
-        ({ findings }) => {
-          if (!isOld) look.value = { state: 'done', findings, why: undefined };
+      send<{ valid: boolean; findings: Finding[] }>('POST', '/api/v1/workflows/validate', { workflow: graph, ...(instance !== undefined && { instance }) }).then(
+        ({ valid, findings }) => {
+          if (!isOld) look.value = { state: 'done', findings, valid, why: undefined };
         },
         (thrown: unknown) => {
           const problem = problemOf(thrown);
-          if (!isOld) look.value = { state: 'unknown', findings: undefined, why: NOT_HERE.includes(problem.status) ? 'This server does not check workflows beforehand.' : `It could not be checked beforehand: ${problem.message}` };
+          if (!isOld) look.value = { state: 'unknown', findings: undefined, valid: undefined, why: NOT_HERE.includes(problem.status) ? 'This server does not check workflows beforehand.' : `It could not be checked beforehand: ${problem.message}` };
         },
       );
     }, CALM_MS);
@@ -96,9 +100,11 @@ export function Preflight(props: { instance: Instance | undefined; look: Look; f
   if (props.wrong > 0) rows.push({ tone: 'bad', mark: '×', text: `${props.wrong} ${props.wrong === 1 ? 'value is' : 'values are'} not usable.` });
   if (findings) {
     const bad = findings.filter((finding) => finding.certain);
+    const isTaken = look.valid !== false;
+    if (isTaken && bad.length > 0) rows.push({ tone: 'warn', mark: '!', text: 'Some of its outputs are left out, the others run.' });
     if (findings.length === 0) rows.push({ tone: 'ok', mark: '✓', text: 'Nodes, inputs and models are all there.' });
     for (const finding of [...bad, ...findings.filter((one) => !one.certain)].slice(0, 12)) {
-      rows.push({ tone: finding.certain ? 'bad' : 'warn', mark: finding.certain ? '×' : '!', text: `${finding.class ?? ''}${finding.node_id != null ? ` (${finding.node_id})` : ''}: ${finding.message}`.replace(/^: /, ''), hint: finding.hint });
+      rows.push({ tone: finding.certain && !isTaken ? 'bad' : 'warn', mark: finding.certain ? '×' : '!', text: `${finding.class ?? ''}${finding.node_id != null ? ` (${finding.node_id})` : ''}: ${finding.message}`.replace(/^: /, ''), hint: finding.hint });
     }
   } else if (look.state === 'unknown') rows.push({ tone: 'muted', mark: '·', text: look.why ?? '' });
   const median = stats.value?.workflows.find((one) => one.workflow_name === props.title)?.median_seconds;

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { get, Problem, sendReady } from '../api/client';
 import type { Field, GraphNode, TemplateDetail } from '../api/types';
-import { go } from '../app/route';
+import { go, route } from '../app/route';
 import { carriedBy } from './embedded';
 import { type ClassInfo, formOf } from './form';
 
@@ -50,8 +50,21 @@ function kept(): Dropped | undefined {
 export const dropped = signal<Dropped | undefined>(kept());
 /** What is wrong with the file that was dropped last. */
 export const dropProblem = signal<string | undefined>(undefined);
-/** A picture without a workflow: the next form takes it as its first input. */
-export const spare = signal<File | undefined>(undefined);
+/** A picture that the next form takes as its first input, and what is said of it until then. It is forgotten when somebody goes elsewhere. */
+export const spare = signal<{ file: File; news: string } | undefined>(undefined);
+
+/** Keeps a picture for the form of the template that is picked now. */
+export function keepSpare(file: File, news: string): void {
+  spare.value = { file, news };
+  dropProblem.value = undefined;
+  go({ view: 'new', name: undefined, pane: 'main' });
+}
+
+route.subscribe(({ view }) => {
+  if (view === 'new') return;
+  spare.value = undefined;
+  dropProblem.value = undefined;
+});
 
 /** Opens the form of a workflow that is here as a text. */
 export function openText(file: Dropped): void {
@@ -73,9 +86,7 @@ export async function takeFile(file: File): Promise<void> {
     const found = await textOf(file);
     if (found === undefined) {
       if (!file.type.startsWith('image/')) throw new Error(`“${file.name}” is neither a workflow (.json) nor a picture made by ComfyUI.`);
-      spare.value = file;
-      dropProblem.value = `“${file.name}” carries no workflow. Pick a template that takes a picture: it is used there.`;
-      go({ view: 'new', name: undefined, pane: 'main' });
+      keepSpare(file, `“${file.name}” carries no workflow. Pick a template that takes a picture: it is used there.`);
       return;
     }
     openText({ name: file.name, ...found });

@@ -37,6 +37,8 @@ export const link = signal<{ state: LinkState; since: number; tries: number }>({
 export const isListed = signal(false);
 /** Counts up when the list of the newest runs was read anew: pages of older runs are asked for again. */
 export const listEpoch = signal(0);
+/** Counts up when a lost link is there again: what could not be read meanwhile is asked for again. */
+export const reconnected = signal(0);
 /** Each counts up when that may have changed: by word of the server, and when the link is there again. */
 export const hints: Record<Hint, Signal<number>> = { setups: signal(0), instances: signal(0) };
 
@@ -121,6 +123,7 @@ function take(told: Told): void {
   switch (told.say) {
     case 'link':
       if (told.state === 'live' && link.peek().state !== 'live') for (const hint of Object.values(hints)) hint.value += 1;
+      if (told.state === 'live' && (link.peek().state === 'lost' || link.peek().state === 'denied')) reconnected.value += 1;
       link.value = { state: told.state, since: told.since, tries: told.tries };
       break;
     case 'list':

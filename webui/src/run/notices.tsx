@@ -4,6 +4,7 @@ import { type Attention, isOver, type Run } from '../api/types';
 import { go, hrefOf, onLink } from '../app/route';
 import { HostKeyQuestion, isHostKey } from '../machines/hostkey';
 import { Act } from '../parts/action';
+import { copy } from '../parts/copy';
 import { Elapsed } from '../parts/time';
 import { Box, nodeName } from '../parts/tile';
 import { callAction, retryRun } from './actions';
@@ -84,7 +85,7 @@ function cause(run: Run): { title: string; advice: string | undefined } {
 function Failure({ run, live }: { run: Run; live: boolean }): JSX.Element {
   const { error } = run;
   const { title, advice } = cause(run);
-  const report = (): Promise<void> => navigator.clipboard.writeText(JSON.stringify({ run: run.run_id, workflow: run.workflow_name, instance: run.instance, error, nodes: run.nodes.filter((node) => node.state === 'failed') }, undefined, 2));
+  const report = (): Promise<void> => copy(JSON.stringify({ run: run.run_id, workflow: run.workflow_name, instance: run.instance, error, nodes: run.nodes.filter((node) => node.state === 'failed') }, undefined, 2));
   return (
     <Box tone="bad" role="alert" class="failure">
       <h3>{title}</h3>

@@ -1,12 +1,12 @@
 /** The page of one run: it is read here, and shown by the parts below, live or at an earlier event. */
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
-import { get, problemOf, runPath } from '../api/client';
+import { runPath } from '../api/client';
 import type { Run, RunWorkflow } from '../api/types';
 import { go, goSoon, route, type Tab, TABS } from '../app/route';
 import type { Picture } from '../live/protocol';
-import { listEpoch, useRun } from '../live/store';
+import { useRead } from '../live/read';
+import { useRun } from '../live/store';
 import { ms } from '../parts/time';
 import { Empty, Tile } from '../parts/tile';
 import { Events } from './events/events';
@@ -17,6 +17,7 @@ import { Inspector } from './inspector/inspector';
 import { Json } from './json/json';
 import { Notices } from './notices';
 import { Outputs } from './outputs/outputs';
+import { workflowOf } from './outputs/provenance';
 import { Replay, useRunAt } from './replay/replay';
 import { Restored } from './restored';
 import { ComparePick } from './timeline/compare';
@@ -33,35 +34,10 @@ export interface Shown {
   /** Why the event that is looked at cannot be shown. */
   problem: string | undefined;
   workflow: RunWorkflow | undefined;
+  /** Why there is no workflow to be shown. */
+  lacking: string | undefined;
   picture: Picture | undefined;
   node: string | undefined;
-}
-
-/** The workflow of a run. It never changes, so it is read once. */
-const workflows = new Map<string, RunWorkflow>();
-
-/** The workflow of a run; undefined until it is read, and where it is gone. */
-export function useWorkflow(id: string): RunWorkflow | undefined {
-  const found = useSignal<RunWorkflow | undefined>(workflows.get(id));
-  useEffect(() => {
-    found.value = workflows.get(id);
-    if (found.value) return undefined;
-    const abort = new AbortController();
-    get<RunWorkflow>(runPath(id, '/workflow'), abort.signal).then(
-      (workflow) => {
-        if (workflows.size > 50) workflows.clear();
-        workflows.set(id, workflow);
-        found.value = workflow;
-      },
-      (thrown: unknown) => {
-        // The page works without it; what is wrong is said where the inputs would be.
-        if (!abort.signal.aborted) console.warn(problemOf(thrown).message);
-      },
-    );
-    return () => abort.abort();
-    // What failed while the link was lost is asked for again when it is back.
-  }, [id, listEpoch.value]);
-  return found.value?.run_id === id ? found.value : undefined;
 }
 
 /** The page of a run: the middle column and the one at its side. */
@@ -69,7 +45,7 @@ export function useShown(id: string): Shown | { missing: string | undefined } {
   const watched = useRun(id);
   const { seq, node } = route.value;
   const past = useRunAt(id, seq);
-  const workflow = useWorkflow(id);
+  const { value: workflow, problem: lacking } = useRead(id, () => workflowOf(id));
   const last = useSignal<Run | undefined>(undefined);
   const newest = watched?.run.value;
   if (!newest) return { missing: watched?.missing.value?.message };
@@ -77,7 +53,7 @@ export function useShown(id: string): Shown | { missing: string | undefined } {
   if (past.run) last.value = past.run;
   const kept = last.peek();
   const run = seq === undefined ? newest : (past.run ?? (kept?.run_id === id ? kept : newest));
-  return { newest, run, live: seq === undefined, seq, problem: past.problem, workflow, picture: watched.picture.value, node };
+  return { newest, run, live: seq === undefined, seq, problem: past.problem, workflow, lacking: lacking?.message, picture: watched.picture.value, node };
 }
 
 /** The middle column of a run. */
@@ -129,7 +105,7 @@ function Lower({ shown, onSeek }: { shown: Shown; onSeek: (seq: number) => void 
       <div id="tab-panel" role="tabpanel" aria-labelledby={`tab-${tab}`}>
         {tab === 'events' && <Events run={newest} seq={seq} onSeek={onSeek} />}
         {tab === 'outputs' && <Outputs run={run} />}
-        {tab === 'inputs' && <Inputs run={run} workflow={workflow} />}
+        {tab === 'inputs' && <Inputs run={run} workflow={workflow} problem={shown.lacking} />}
         {tab === 'json' && <Json run={run} workflow={workflow} />}
       </div>
     </section>

@@ -1,21 +1,21 @@
 /** The column with the runs: filter, search and the list, of which only the rows in sight exist. */
-import { useComputed, useSignal } from '@preact/signals';
-import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
-import { get, send } from '../api/client';
+import { useComputed } from '@preact/signals';
+import type { JSX, RefObject } from 'preact';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { isOver, type Summary } from '../api/types';
-import { question } from '../app/keys';
 import { go, hrefOf, openedRun, openRun, route, SHOWN, type Shown } from '../app/route';
 import { isListed, rowOf } from '../live/store';
-import { Act } from '../parts/action';
 import { ago, Elapsed, now, ms, span, timeOfDay } from '../parts/time';
 import { Bar, Empty, StatusIcon } from '../parts/tile';
 import { useSight } from '../parts/virtual';
-import { followRuns, type Line, lines, loadMore, paging, toggleBatch } from './model';
+import { Batch } from './batch';
+import { followRuns, type Line, lines, loadMore, paging } from './model';
 
 const WORDS: Record<Shown, string> = { all: 'All', active: 'Active', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
 /** How near the end of the list the next page is asked for. */
 const NEAR_PX = 1200;
+/** As near to the top as this one sees new runs come. */
+const TOP_PX = 20;
 
 /** The column. */
 export function RunsColumn(): JSX.Element {
@@ -52,7 +52,9 @@ function List(): JSX.Element {
     const all = lines.value.lines;
     return all.slice(firstBelow(all, top), firstBelow(all, bottom) + 1);
   });
-  const { height } = lines.value;
+  const all = lines.value;
+  useStill(ref, all.lines);
+  const { height } = all;
   const { next, busy, problem } = paging.value;
   const { show, q, on } = route.value;
   // Another list begins at its beginning.
@@ -71,6 +73,21 @@ function List(): JSX.Element {
       </div>
     </div>
   );
+}
+
+/** Keeps what is in sight where it is when lines come or go above it; at the top the newest is seen to come. */
+function useStill(ref: RefObject<HTMLDivElement | null>, now: Line[]): void {
+  const before = useRef(now);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    const old = before.current;
+    before.current = now;
+    if (!element || old === now || element.scrollTop < TOP_PX) return;
+    const places = new Map(now.map((line) => [line.key, line.top]));
+    // A heading is no place to hold on to: it stays at the top of its group, whatever comes into that.
+    const held = old.slice(firstBelow(old, element.scrollTop)).find((line) => line.kind !== 'day' && places.has(line.key));
+    if (held) element.scrollTop += (places.get(held.key) ?? held.top) - held.top;
+  }, [now]);
 }
 
 /** The first line that ends below a place, by halving. */
@@ -148,41 +165,4 @@ function More({ run }: { run: Summary }): JSX.Element {
       <span class="cut">{run.status === 'cancelled' ? 'cancelled' : `${run.outputs} ${run.outputs === 1 ? 'output' : 'outputs'}`} · {span(took)} · {age > 86_400_000 ? run.instance : ago(run.created, now.value)}</span>
     </span>
   );
-}
-
-function Batch({ line }: { line: Extract<Line, { kind: 'batch' }> }): JSX.Element {
-  const runs = line.runs.map((run) => rowOf(run).value);
-  const over = runs.filter((run) => isOver(run.status)).length;
-  const failed = runs.filter((run) => run.status === 'failed').length;
-  const open = runs.length - over;
-  return (
-    <div role="listitem" class="run-slot" style={{ top: `${line.top}px` }}>
-    <div class="run-row">
-      <button type="button" class="plain icon" aria-expanded={line.open} aria-label={`Batch of ${runs.length} runs`} onClick={() => toggleBatch(line.id)}>{line.open ? '▾' : '▸'}</button>
-      <span class="name cut">{runs[0]?.workflow_name} × {runs.length}</span>
-      <span class="when">{open > 0 && <CancelAll id={line.id} open={open} />}</span>
-      <span class="more">
-        <span>batch</span>
-        <Bar value={(100 * over) / runs.length} thin label={`${over} of ${runs.length} runs are over`} tone={failed > 0 ? 'bad' : open > 0 ? 'run' : 'ok'} />
-        <span class="num">{over}/{runs.length}</span>
-      </span>
-    </div>
-    </div>
-  );
-}
-
-function CancelAll({ id, open }: { id: string; open: number }): JSX.Element {
-  const told = useSignal<string | undefined>(undefined);
-  const cancel = async (): Promise<void> => {
-    const answer = await send<{ cancelled: string[]; refused: unknown[] }>('POST', `/api/v1/batches/${encodeURIComponent(id)}/cancel`, {});
-    told.value = `${answer.cancelled.length} asked to stop${answer.refused.length > 0 ? `, ${answer.refused.length} refused` : ''}`;
-  };
-  if (told.value !== undefined) return <span role="status">{told.value}</span>;
-  // The list may hold a part of the batch: what is asked is what will be stopped.
-  const ask = async (): Promise<void> => {
-    const { counts } = await get<{ counts: { queued: number; executing: number } }>(`/api/v1/batches/${encodeURIComponent(id)}`);
-    const all = counts.queued + counts.executing;
-    question.value = { text: `Cancel the ${all} runs of this batch that have not ended?`, sure: `Yes, cancel ${all}`, do: cancel };
-  };
-  return <Act class="plain" title="Cancel all runs of the batch" do={ask}>cancel {open}</Act>;
 }

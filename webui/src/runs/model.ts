@@ -147,7 +147,7 @@ export const lines = computed<{ lines: Line[]; height: number; runs: string[] }>
   const runs = [...loaded.values()].sort((a, b) => (a.run_id < b.run_id ? 1 : -1));
   const groups = new Map<string, Summary[]>([['Running', []], ['Waiting', []]]);
   const batches = new Map<string, Summary[]>();
-  for (const run of runs) if (run.batch != null) batches.set(run.batch, [...(batches.get(run.batch) ?? []), run]);
+  for (const run of runs) if (run.batch != null) push(batches, run.batch, run);
   const placed = new Set<string>();
   for (const run of runs) {
     const batch = run.batch == null ? undefined : batches.get(run.batch);

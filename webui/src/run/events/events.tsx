@@ -1,15 +1,21 @@
 /** The events of a run: one list with chips by kind; a click goes to that moment. */
-import { useComputed, useSignal } from '@preact/signals';
+import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { LogLine, Run } from '../../api/types';
+import { reconnected } from '../../live/store';
 import { span, timeOfDay } from '../../parts/time';
 import { Empty } from '../../parts/tile';
 import { useSight } from '../../parts/virtual';
-import { useLog } from '../log';
-import { detailOf, isProblem, type Kind, kindOf, KINDS } from './words';
+import { type Here, Part } from './part';
+import { detailOf, isProblem, type Kind, KINDS, wantedKinds } from './words';
 
 const ROW_PX = 26;
+/** How near an end of the list the next piece is asked for. */
+const NEAR_PX = 400;
+/** While one types nothing is asked. */
+const CALM_MS = 250;
+const NONE: Here = { lines: [], from: 1, to: 0 };
 
 /** Props of the events: the run live, the event that is looked at, and how to look at another one. */
 export interface EventsProps {
@@ -18,42 +24,75 @@ export interface EventsProps {
   onSeek: (seq: number) => void;
 }
 
-/** The list. It stays at its end while it is there. */
+/** The list: its end first, and it stays there while it is there. */
 export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
-  const { lines, problem } = useLog(run.run_id, run.seq);
   const hidden = useSignal<ReadonlySet<Kind>>(new Set(['progress']));
   const problems = useSignal(false);
   const word = useSignal('');
-  const shown = useComputed(() => {
-    const search = word.value.trim().toLowerCase();
-    return lines.value.filter((line) => {
-      if (problems.value ? !isProblem(line) : hidden.value.has(kindOf(line))) return false;
-      return !search || line.event.kind.includes(search) || JSON.stringify(line.event.data).toLowerCase().includes(search);
-    });
-  });
+  const text = useSignal('');
+  useEffect(() => {
+    const timer = setTimeout(() => (text.value = word.value.trim()), word.value === '' ? 0 : CALM_MS);
+    return () => clearTimeout(timer);
+  }, [word.value]);
+  const kinds = wantedKinds(hidden.value, problems.value);
+  const part = useMemo(() => new Part(run.run_id, { kinds, text: text.value }), [run.run_id, kinds?.join(), text.value]);
+  useEffect(() => () => part.close(), [part]);
+  // While another part is read the one before stays.
+  const last = useRef<Here>(NONE);
+  const found = part.here.value;
+  const here = found ?? last.current;
+  last.current = here;
   const ref = useRef<HTMLDivElement>(null);
-  const sight = useSight(ref);
+  const { top, bottom } = useSight(ref).value;
   const atEnd = useRef(true);
+  const epoch = useRef(reconnected.value);
   useEffect(() => {
-    const element = ref.current;
-    if (element && atEnd.current) element.scrollTop = element.scrollHeight;
-  }, [shown.value.length]);
+    // What is here needs no other look when the link is there again.
+    if (epoch.current !== reconnected.value && part.problem.peek() === undefined) return;
+    epoch.current = reconnected.value;
+    void part.show(seq, run.seq);
+  }, [part, seq, reconnected.value]);
+  const head = here.from > 1 ? 1 : 0;
+  const tail = here.to < run.seq && !atEnd.current ? 1 : 0;
+  const { lines } = here;
   // The line of the moment that is looked at, or the last one before it.
-  const cursor = seq === undefined ? -1 : shown.value.findLastIndex((line) => line.seq <= seq);
+  const cursor = seq === undefined || seq < here.from || seq > here.to ? -1 : lines.findLastIndex((line) => line.seq <= seq);
+  const before = useRef(here);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    const old = before.current;
+    before.current = here;
+    if (!element) return;
+    if (seq === undefined && atEnd.current) {
+      element.scrollTop = element.scrollHeight;
+      return;
+    }
+    // What is in sight stays where it is.
+    const oldHead = old.from > 1 ? 1 : 0;
+    const at = Math.max(0, Math.floor(element.scrollTop / ROW_PX) - oldHead);
+    const now = lines.indexOf(old.lines[at] as LogLine);
+    if (now >= 0) element.scrollTop += (now + head - at - oldHead) * ROW_PX;
+  }, [here]);
   useEffect(() => {
     const element = ref.current;
-    const top = cursor * ROW_PX;
-    if (!element || cursor < 0 || (top >= element.scrollTop && top + ROW_PX <= element.scrollTop + element.clientHeight)) return;
+    const place = (cursor + head) * ROW_PX;
+    if (!element || cursor < 0 || (place >= element.scrollTop && place + ROW_PX <= element.scrollTop + element.clientHeight)) return;
     atEnd.current = false;
-    element.scrollTop = top - element.clientHeight / 2;
-  }, [cursor]);
+    element.scrollTop = place - element.clientHeight / 2;
+  }, [cursor < 0 ? undefined : lines[cursor], head]);
+  useEffect(() => {
+    const element = ref.current;
+    if (!element || !found) return;
+    if (found.to < run.seq && (atEnd.current || element.scrollTop + element.clientHeight > element.scrollHeight - NEAR_PX)) void part.newer(run.seq);
+    else if (found.from > 1 && element.scrollTop < NEAR_PX) void part.older();
+  }, [part, found, run.seq, top, bottom]);
   const toggle = (kind: Kind): void => {
     const next = new Set(hidden.peek());
     if (!next.delete(kind)) next.add(kind);
     hidden.value = next;
   };
-  const first = Math.max(0, Math.floor(sight.value.top / ROW_PX));
-  const seen = shown.value.slice(first, Math.ceil(sight.value.bottom / ROW_PX));
+  const first = Math.max(0, Math.floor(top / ROW_PX) - head);
+  const seen = lines.slice(first, Math.ceil(bottom / ROW_PX));
   return (
     <div>
       <div class="log-tools">
@@ -61,15 +100,17 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
         <button type="button" class="chip" aria-pressed={problems.value} onClick={() => (problems.value = !problems.value)}>only problems</button>
         <input class="log-search" type="search" placeholder="Search events" aria-label="Search events" value={word.value} onInput={(event) => (word.value = event.currentTarget.value)} />
       </div>
-      {problem.value !== undefined && <p class="text-bad log-problem" role="alert">{problem.value}</p>}
+      {part.problem.value !== undefined && <p class="text-bad log-problem" role="alert">{part.problem.value}</p>}
       <div class="log" ref={ref} role="log" aria-label="Events" aria-live="off" tabIndex={0}
         onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
           atEnd.current = scrollTop + clientHeight > scrollHeight - ROW_PX;
         }}>
-        {shown.value.length === 0 && <Empty title={lines.value.length === 0 ? 'Reading the events …' : 'No events match'} />}
-        <div class="space" style={{ height: `${shown.value.length * ROW_PX}px` }}>
-          {seen.map((line, index) => <Row key={line.seq} line={line} before={shown.value[first + index - 1]} top={(first + index) * ROW_PX} current={first + index === cursor} onSeek={onSeek} />)}
+        {lines.length === 0 && <Empty title={!found ? 'Reading the events …' : 'No events match'} />}
+        <div class="space" style={{ height: `${(head + lines.length + tail) * ROW_PX}px` }}>
+          {head > 0 && <p class="log-more" style={{ top: '0px' }}>Older events …</p>}
+          {seen.map((line, index) => <Row key={line.seq} line={line} before={lines[first + index - 1]} top={(head + first + index) * ROW_PX} current={first + index === cursor} onSeek={onSeek} />)}
+          {tail > 0 && <p class="log-more" style={{ top: `${(head + lines.length) * ROW_PX}px` }}>Newer events …</p>}
         </div>
       </div>
     </div>

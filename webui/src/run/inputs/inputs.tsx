@@ -38,7 +38,8 @@ function Source({ id, slot, workflow }: { id: string; slot: number; workflow: Ru
 }
 
 /** The values of all nodes that have some; links are seen in the graph. */
-export function Inputs({ run, workflow }: { run: Run; workflow: RunWorkflow | undefined }): JSX.Element {
+export function Inputs({ run, workflow, problem }: { run: Run; workflow: RunWorkflow | undefined; problem: string | undefined }): JSX.Element {
+  if (!workflow && problem !== undefined) return <Empty title="The workflow cannot be shown"><p role="alert">{problem}</p></Empty>;
   if (!workflow) return <Empty title="Reading the workflow …" />;
   const nodes = run.nodes.flatMap((node) => {
     const given = workflow.workflow[node.node_id];

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { runPath } from '../../api/client';
 import type { Run, RunWorkflow } from '../../api/types';
 import { Act } from '../../parts/action';
+import { copy } from '../../parts/copy';
 
 /** Raw JSON. */
 export function Json({ run, workflow }: { run: Run; workflow: RunWorkflow | undefined }): JSX.Element {
@@ -15,8 +16,8 @@ export function Json({ run, workflow }: { run: Run; workflow: RunWorkflow | unde
         <button type="button" class="chip" aria-pressed={which.value === 'state'} onClick={() => (which.value = 'state')}>state at {run.seq}</button>
         <button type="button" class="chip" aria-pressed={which.value === 'workflow'} onClick={() => (which.value = 'workflow')}>workflow</button>
         <span class="right row">
-          <Act class="chip" do={() => navigator.clipboard.writeText(text)}>Copy</Act>
-          <Act class="chip" title="Copy a command that asks for this run" do={() => navigator.clipboard.writeText(`curl -sS -H "Authorization: Bearer $(comfyd token)" ${location.origin}${runPath(run.run_id)}`)}>Copy as curl</Act>
+          <Act class="chip" do={() => copy(text)}>Copy</Act>
+          <Act class="chip" title="Copy a command that asks for this run" do={() => copy(`curl -sS -H "Authorization: Bearer $(comfyd token)" ${location.origin}${runPath(run.run_id)}`)}>Copy as curl</Act>
         </span>
       </div>
       <pre class="json" tabIndex={0} aria-label="JSON">{text}</pre>

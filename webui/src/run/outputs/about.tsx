@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { getBlob, getText, runPath } from '../../api/client';
 import type { RunWorkflow, Summary } from '../../api/types';
-import { go, hrefOf, onLink } from '../../app/route';
+import { hrefOf, onLink } from '../../app/route';
 import { Act } from '../../parts/action';
 import { Confirm } from '../../parts/confirm';
 import { bytes, fullTime } from '../../parts/time';
@@ -25,9 +25,7 @@ async function change(run: string, name: string | undefined): Promise<void> {
 /** Takes the picture along to the choice of a template. */
 async function asInput({ run, output }: Shot): Promise<void> {
   const [blob, source] = await Promise.all([getBlob(contentOf(run, output)), import('../../launch/source')]);
-  source.spare.value = new File([blob], nameOf(output), { type: blob.type });
-  source.dropProblem.value = `“${nameOf(output)}” is used by the template that you pick, if it takes a picture.`;
-  go({ view: 'new', name: undefined, pane: 'main' });
+  source.keepSpare(new File([blob], nameOf(output), { type: blob.type }), `“${nameOf(output)}” is used by the template that you pick, if it takes a picture.`);
 }
 
 /** Its run, its values, and what can be done with it. */

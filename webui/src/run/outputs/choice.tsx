@@ -11,19 +11,13 @@ export function Choice({ chosen }: { chosen: Signal<Shot[]> }): JSX.Element | nu
   const shots = chosen.value;
   if (shots.length === 0) return null;
   const fits = shots.length >= COMPARED.least && shots.length <= COMPARED.most;
-  const download = (): void => {
-    for (const { run, output } of shots) {
-      const link = document.createElement('a');
-      link.href = contentOf(run, output, true);
-      link.download = '';
-      link.click();
-    }
-  };
+  const [only] = shots;
+  const href = shots.length === 1 && only ? contentOf(only.run, only.output, true) : `/api/v1/outputs.zip?of=${shots.map(({ run, output }) => `${encodeURIComponent(run)}/${output.n}`).join(',')}`;
   return (
     <div class="choice" role="toolbar" aria-label="What is chosen">
       <span class="num strong">{shots.length}</span> chosen
       <button type="button" class="primary" disabled={!fits} title={fits ? undefined : `Choose ${COMPARED.least} to ${COMPARED.most}`} onClick={() => (compared.value = true)}>◧ Compare</button>
-      <button type="button" onClick={download}>⤓ Download</button>
+      <a class="button" href={href} download>⤓ Download{shots.length > 1 ? ' as zip' : ''}</a>
       <button type="button" class="plain" onClick={() => (chosen.value = [])}>Clear</button>
       {compared.value && fits && <Compare shots={shots} onClose={() => (compared.value = false)} />}
     </div>

@@ -6,6 +6,7 @@ import { listEpoch } from '../../live/store';
 import { isOver, type Run } from '../../api/types';
 import { hrefOf } from '../../app/route';
 import { Act } from '../../parts/action';
+import { copy } from '../../parts/copy';
 import { clock, ms, timeOfDay } from '../../parts/time';
 import { type Acts, sliderKey, takeKeys } from './keys';
 import { play, SPEEDS } from './play';
@@ -106,7 +107,7 @@ export function Replay({ run, seq, onSeek, at, problem }: ReplayProps): JSX.Elem
         </div>
         <span class="num replay-place">seq <b>{place}</b>/{newest}{seq !== undefined && at !== undefined ? <span class="replay-time"> · +{clock((ms(at) ?? 0) - (ms(run.timing.queue_time) ?? 0))}</span> : ''}</span>
         <Speed speed={speed} />
-        <Act class="plain replay-link" label="Copy a link to this event" title="Copy a link to this event" do={() => navigator.clipboard.writeText(location.origin + hrefOf({ seq: place }))}><Sign is="link" /></Act>
+        <Act class="plain replay-link" label="Copy a link to this event" title="Copy a link to this event" do={() => copy(location.origin + hrefOf({ seq: place }))}><Sign is="link" /></Act>
         <button type="button" class="replay-live" aria-pressed={seq === undefined} title={over ? 'Show the end (L)' : 'Follow the run (L)'} onClick={live}>{over ? 'END' : 'LIVE'}</button>
       </div>
     </div>

@@ -17,7 +17,8 @@ export interface Entry {
 }
 
 const KEEP_EACH = 100;
-const KEPT = 500;
+/** Enough for 200,000 events; states share what did not change between them. */
+const KEPT = 2000;
 
 /** The events of one run by number. Numbers begin with 1, so the first place of each list is empty. */
 export class Tape {
@@ -30,6 +31,8 @@ export class Tape {
   readonly #kept = new Map<number, LiveRun>();
   #last: { seq: number; state: LiveRun } | undefined;
   #shown: { seq: number; run: Run } | undefined;
+  /** Up to here the kept states were made beforehand. */
+  #warmed = 0;
   /** All events up to this one are here. */
   filled = 0;
 
@@ -62,6 +65,18 @@ export class Tape {
     const run = listed(state);
     this.#shown = { seq, run };
     return run;
+  }
+
+  /** Makes the next of the states that jumps begin at, before one is needed; whether there may be another one. */
+  warm(): boolean {
+    const to = this.#warmed + KEEP_EACH;
+    if (to > this.filled || this.#kept.size >= KEPT) return false;
+    // Whoever steps from event to event goes on from there.
+    const last = this.#last;
+    if (!this.#kept.has(to)) this.#keep(to, this.#stateAt(to) as LiveRun);
+    this.#last = last;
+    this.#warmed = to;
+    return true;
   }
 
   #stateAt(seq: number): LiveRun | undefined {

@@ -11,6 +11,9 @@ const BLOCK = 1000;
 const PIECE = 5000;
 /** After a failure the background waits this long. */
 const REST_MS = 5000;
+/** So long it works at once while nothing else is to be done. */
+const SLICE_MS = 4;
+const idle = (work: () => void): void => void ('requestIdleCallback' in globalThis ? requestIdleCallback(work, { timeout: 200 }) : setTimeout(work, 20));
 /** How many runs are remembered. */
 const KEPT = 3;
 
@@ -32,6 +35,7 @@ export class Reel {
   readonly #id: string;
   #wanted: AbortController | undefined;
   #filling = false;
+  #warming = false;
   /** After a failure it is tried again from this time on. */
   #rest = -Infinity;
 
@@ -88,6 +92,22 @@ export class Reel {
     } finally {
       this.#filling = false;
     }
+    this.#warm();
+  }
+
+  /** Makes ready what jumps begin at, while nothing else is to be done. */
+  #warm(): void {
+    if (this.#warming) return;
+    this.#warming = true;
+    const { tape } = this;
+    const work = (): void => {
+      const begun = performance.now();
+      let more = this.tape === tape;
+      while (more && performance.now() - begun < SLICE_MS) more = tape.warm();
+      if (more) idle(work);
+      else this.#warming = false;
+    };
+    idle(work);
   }
 
   /** The next event before or after one at which a node begins or ends. */

@@ -5,6 +5,7 @@ import { useEffect } from 'preact/hooks';
 import { get, problemOf, runPath } from '../../api/client';
 import { isOver, type Node, type Run, type Summary } from '../../api/types';
 import { go, route } from '../../app/route';
+import { useRead } from '../../live/read';
 import { Dialog } from '../../parts/dialog';
 import { ms, span, timeOfDay, dayOf } from '../../parts/time';
 import { Empty, StatusIcon } from '../../parts/tile';
@@ -41,20 +42,8 @@ export function difference(length: number): string {
 /** The run that the address names beside the one that is shown. */
 export function useOther(id: string): { run: Run | undefined; problem: string | undefined } {
   const wanted = route.value.with;
-  const found = useSignal<{ id: string; run?: Run; problem?: string } | undefined>(undefined);
-  useEffect(() => {
-    if (!wanted || wanted === id) return undefined;
-    const abort = new AbortController();
-    get<Run>(runPath(wanted), abort.signal).then(
-      (run) => (found.value = { id: wanted, run }),
-      (thrown: unknown) => {
-        if (!abort.signal.aborted) found.value = { id: wanted, problem: problemOf(thrown).message };
-      },
-    );
-    return () => abort.abort();
-  }, [wanted, id]);
-  if (!wanted || wanted === id || found.value?.id !== wanted) return { run: undefined, problem: undefined };
-  return { run: found.value.run, problem: found.value.problem };
+  const { value: run, problem } = useRead(wanted && wanted !== id ? wanted : undefined, (abort) => get<Run>(runPath(wanted ?? ''), abort));
+  return { run, problem: problem?.message };
 }
 
 /** The button that asks which run to compare with, or that ends it. */

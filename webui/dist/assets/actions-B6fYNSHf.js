@@ -1,1 +1,0 @@
-import{H as e,V as t,c as n,i as r}from"./route-CaHvZYg3.js";async function i(n){await e(`POST`,t(n,`/cancel`),{})}async function a(r){let{run_id:i}=await e(`POST`,t(r,`/retry`),{});n(i)}async function o(n){await e(`DELETE`,t(n)),r({run:void 0,seq:void 0,node:void 0,tab:void 0})}async function s(t){await e(t.method,t.href,t.body??void 0)}export{a as i,i as n,o as r,s as t};

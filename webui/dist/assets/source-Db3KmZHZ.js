@@ -1,1 +1,0 @@
-export{t as FILE,n as dropProblem,r as dropped,i as ofDropped,a as ofTemplate,o as openText,s as spare,c as takeFile}from"./source-CuFDPUqZ.js";
