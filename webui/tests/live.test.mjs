@@ -174,6 +174,10 @@ test('cancel asks once, retry makes a new run, a failure is understood at a glan
   const said = await page.textContent('.failure');
   assert.match(said, /❌ Workflow failed at node "SlowSteps": .*asked to fail/);
   assert.match(said, /RuntimeError/);
+  await page.waitForSelector('.failure .log-lines pre');
+  const { error } = await on.server.run(bad);
+  assert.ok(error.log_lines.length > 0 && error.log_lines.length <= 20);
+  assert.equal(await page.textContent('.failure .log-lines pre'), error.log_lines.join('\n'));
   await page.keyboard.press('f');
   await page.waitForFunction(() => new URLSearchParams(location.search).get('node') === '3');
   assert.match(await page.textContent('.side-column'), /asked to fail/);

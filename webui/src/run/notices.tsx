@@ -1,5 +1,6 @@
 /** What a user must know or do about a run: attention, failure, warnings, and a run that ended with nothing to show. */
 import type { JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { type Attention, isOver, type Run } from '../api/types';
 import { go, hrefOf, onLink } from '../app/route';
 import { HostKeyQuestion, isHostKey } from '../machines/hostkey';
@@ -99,6 +100,7 @@ function Failure({ run, live }: { run: Run; live: boolean }): JSX.Element {
       )}
       {error?.node_id != null && <p>Node <NodeLink id={error.node_id} run={run} /></p>}
       {advice && <p class="muted">{advice}</p>}
+      {error?.log_lines != null && error.log_lines.length > 0 && <LogLines lines={error.log_lines} />}
       {error?.details != null && error.details !== '' && <details><summary>Traceback and details</summary><pre class="json">{error.details}</pre></details>}
       <div class="actions">
         {live && <Act class="primary" do={() => retryRun(run.run_id)}>Retry Workflow</Act>}
@@ -106,6 +108,20 @@ function Failure({ run, live }: { run: Run; live: boolean }): JSX.Element {
         <Act do={report}>Copy report</Act>
       </div>
     </Box>
+  );
+}
+
+/** What ComfyUI wrote last when it failed; its end is what tells. */
+function LogLines({ lines }: { lines: string[] }): JSX.Element {
+  const box = useRef<HTMLPreElement>(null);
+  useEffect(() => {
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lines.length]);
+  return (
+    <details class="log-lines" open>
+      <summary>The end of ComfyUI's log ({lines.length} {lines.length === 1 ? 'line' : 'lines'})</summary>
+      <pre ref={box} class="json" tabIndex={0} aria-label="The end of ComfyUI's log">{lines.join('\n')}</pre>
+    </details>
   );
 }
 

@@ -8,7 +8,7 @@ export type Kind = (typeof KINDS)[number];
 /** Each kind of event that the server records, and where it belongs. A test holds this list against the server's. */
 const OF: Record<string, Kind> = {
   run_created: 'state', blob_stored: 'state', staging_started: 'state', staged: 'state', staging_delayed: 'network', submit_intended: 'state', submitted: 'state', queue_moved: 'state', execution_started: 'state', execution_succeeded: 'state',
-  limit_reached: 'state', completed: 'state', failed: 'state', cancelled: 'state', log_repaired: 'state',
+  limit_reached: 'state', completed: 'state', failed: 'state', instance_log_noted: 'state', cancelled: 'state', log_repaired: 'state',
   node_started: 'node', node_finished: 'node', nodes_cached: 'node', node_blocked: 'node', node_texted: 'node', nodes_progressed: 'progress',
   outputs_found: 'output', output_saved: 'output', output_delayed: 'output', output_lost: 'output', outputs_refused: 'output', output_retried: 'output',
   gap_noted: 'network', submit_not_sent: 'network', submit_in_doubt: 'network', absence_noted: 'network', attention_raised: 'network', attention_cleared: 'network',
