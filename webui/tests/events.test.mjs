@@ -68,9 +68,22 @@ test(`a log of ${LONG} events begins with its end, and goes on where one scrolls
   await page.waitForFunction((last) => [...document.querySelectorAll('.log-row .num')].some((cell) => cell.textContent === String(last)), LONG - 7);
   await until('older ones beside it', async () => (await page.textContent('.log')).includes('Older events'));
   const asked = reads.length;
-  const text = () => page.$eval('.log', (log) => [...log.querySelectorAll('.log-row')].find((row) => row.getBoundingClientRect().top >= log.getBoundingClientRect().top)?.textContent);
+  /** The line at the upper edge, once it is there. */
+  const text = async () => (await page.waitForFunction(() => {
+    const edge = document.querySelector('.log').getBoundingClientRect().top;
+    return [...document.querySelectorAll('.log-row')].find((row) => row.getBoundingClientRect().top > edge - 13 && row.getBoundingClientRect().top <= edge + 13)?.textContent;
+  })).jsonValue();
+  await page.route('**/log?newest=1*', async (route) => {
+    // It comes when the place is known.
+    await held;
+    await route.continue();
+  });
+  let release;
+  const held = new Promise((done) => (release = done));
   await page.$eval('.log', (log) => (log.scrollTop = 300));
-  const before = await page.waitForFunction(() => [...document.querySelectorAll('.log-row')].find((row) => row.getBoundingClientRect().top >= document.querySelector('.log').getBoundingClientRect().top)?.textContent).then((found) => found.jsonValue());
+  await page.waitForFunction(() => document.querySelector('.log').scrollTop === 300);
+  const before = await text();
+  release();
   const oldest = Math.min(...(await seqs(page)));
   await until('another piece', async () => reads.length > asked);
   await page.waitForFunction((high) => document.querySelector('.log').scrollTop > high, 500 * 26);
@@ -126,7 +139,7 @@ test('a moment far back is shown among the events around it, and a click goes th
 });
 
 test('a run that goes on: its newest event is in sight, and what one reads stays', async () => {
-  const id = await on.slow({ steps: 20_000, name: 'tells much' });
+  const id = await on.slow({ steps: 10_000, name: 'tells much' });
   const page = await open(`run=${id}`);
   await chip(page, 'progress').click();
   const newest = async () => Math.max(...(await seqs(page)));

@@ -96,7 +96,8 @@ test('a server that is killed and comes back: the page heals by itself', async (
 
 test('what could not be read while the server was away is read when it is back', async () => {
   const ids = [await on.finished(workflow('01_simple_save'), 'read late'), await on.finished(workflow('06_text'), 'read later')];
-  const page = await on.open(`?run=${ids[0]}`, '.graph .edge');
+  const page = await on.open(`?run=${ids[0]}`, '.graph .node');
+  await page.waitForSelector('.graph .edge', { state: 'attached' });
   await page.evaluate(() => (window.sameDocument = true));
   await page.waitForSelector(`[data-run="${ids[1]}"]`);
   await on.server.stop('SIGKILL');

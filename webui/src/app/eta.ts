@@ -50,5 +50,9 @@ function look(): void {
 
 /** Keeps the moment right. */
 export function keepEta(): void {
-  onRuns(look);
+  onRuns((runs) => {
+    // The first run of a workflow is over: now it is known what one takes.
+    if (runs.some((run) => run.status === 'completed' && !medians.has(run.workflow_name))) known = '';
+    look();
+  });
 }
