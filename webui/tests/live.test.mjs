@@ -103,11 +103,9 @@ test('what could not be read while the server was away is read when it is back',
   await on.server.stop('SIGKILL');
   await page.waitForSelector('[data-link=lost]');
   await page.click(`[data-run="${ids[1]}"]`);
-  await page.click('.topbar a.button.primary');
-  await page.waitForSelector('.launch .box.bad[role=alert]');
-  await page.click('.topbar nav a:has-text("Runs")');
   await on.server.start();
   await page.waitForSelector('[data-link=live]');
+  await page.waitForFunction((id) => new URL(location.href).searchParams.get('run') === id, ids[1]);
   await page.waitForSelector('.run-head[data-status=completed]');
   await page.waitForSelector('.graph .edge', { state: 'attached' });
   await page.click('#tab-inputs');
@@ -126,6 +124,10 @@ test('what could not be read while the server was away is read when it is back',
   await on.server.start();
   await page.waitForSelector('.run-head[data-seq="4"]');
   await page.waitForSelector('.timeline.two');
+  // A part of the page that was never loaded, and one that was.
+  await page.click('.topbar a.button.primary');
+  await page.waitForSelector('[data-template]');
+  await page.click('.topbar nav a:has-text("Runs")');
   await on.server.stop('SIGKILL');
   await page.waitForSelector('[data-link=lost]');
   await page.click('.topbar a.button.primary');
@@ -133,6 +135,13 @@ test('what could not be read while the server was away is read when it is back',
   await on.server.start();
   await page.waitForSelector('[data-template]');
   assert.equal(await page.locator('.launch .box.bad').count(), 0);
+  await on.server.stop('SIGKILL');
+  await page.waitForSelector('[data-link=lost]');
+  await page.click('.topbar nav a:has-text("Gallery")');
+  await page.locator('.empty', { hasText: 'This part of the page cannot be loaded' }).waitFor();
+  await on.server.start();
+  await page.waitForSelector('.gallery-count');
+  await page.click('.topbar a.button.primary');
   await page.click('[data-template=txt2img_basic]');
   await page.waitForSelector('.fields');
   assert.ok(await page.evaluate(() => window.sameDocument), 'it was not loaded again');

@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals';
 import type { FunctionComponent, JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { DropHint } from '../launch/drop';
-import { isListed, link } from '../live/store';
+import { isListed, link, reconnected } from '../live/store';
 import { Elapsed } from '../parts/time';
 import { Empty } from '../parts/tile';
 import { Inspector } from '../run/inspector/inspector';
@@ -94,7 +94,8 @@ function Other({ view }: { view: View }): JSX.Element {
       },
       () => (problem.value = true),
     );
-  }, [view]);
+    // What could not be loaded while the link was lost is tried again.
+  }, [view, reconnected.value]);
   const Show = loaded.get(view) ?? (page.value?.view === view ? page.value.show : undefined);
   if (!PAGES[view]) return <Empty title="There is no such page" />;
   if (problem.value) return <Empty title="This part of the page cannot be loaded"><button type="button" onClick={() => location.reload()}>Load the page again</button></Empty>;
