@@ -1,6 +1,6 @@
 //! What the engine wants done, released once the cause is on disk.
 
-use crate::event::{RemoteFile, Upload};
+use crate::event::{InputFile, RemoteFile, Upload};
 use crate::id::{ClientId, CommandId, InstanceId, NodeId, PromptId, RunId, Seq, Sha256, StreamId};
 
 /// One thing for an adapter to do. Every one but `Dispatch` may be done twice without harm.
@@ -53,6 +53,11 @@ pub enum Command {
         n: u32,
         /// The file.
         file: RemoteFile,
+    },
+    /// Remove what was uploaded, if it is still that.
+    RemoveInputs {
+        /// The files.
+        files: Vec<InputFile>,
     },
 }
 

@@ -2,7 +2,8 @@
 
 use crate::comfy::{ComfyEvent, RemoteStatus};
 use crate::event::{
-    HostKeyTrusted, InstanceSetup, InstanceSource, LogRepaired, NodeProblem, Obstacle, RunError, RunSpec, SavedFile, UploadedFile,
+    HostKeyTrusted, InputLeft, InstanceSetup, InstanceSource, LogRepaired, NodeProblem, Obstacle, RunError, RunSpec, SavedFile,
+    UploadedFile,
 };
 use crate::id::{ClientId, CommandId, InstanceId, NodeId, PromptId, RunId, Sha256};
 
@@ -93,6 +94,8 @@ pub enum Request {
     },
     /// Post the same prompt again, after its fate could not be learned.
     Resubmit,
+    /// It is to be removed: nothing is waited for any more to remove what it uploaded.
+    LeaveInputs,
 }
 
 /// One of several runs that are created together.
@@ -231,6 +234,18 @@ pub enum Outcome {
     OutputDelayed {
         /// Its number.
         n: u32,
+        /// Why.
+        why: String,
+    },
+    /// What was uploaded is removed, as far as it can be.
+    InputsRemoved {
+        /// The names of the files that were removed.
+        removed: Vec<String>,
+        /// Those that never will be.
+        left: Vec<InputLeft>,
+    },
+    /// What was uploaded could not be removed this time.
+    InputsDelayed {
         /// Why.
         why: String,
     },

@@ -294,6 +294,10 @@ impl App {
     /// Waits the moment that the core loop needs to let go of a run which has just ended.
     async fn let_go(&self, run: RunId) -> Result<(), Problem> {
         let Some(mut views) = self.live.watch(run) else { return Ok(()) };
+        // What it uploaded may still wait to be removed from a machine that is away. If it is over meanwhile there is nobody to ask.
+        if let Err(error) = self.core.ask(Input::Request(run, Request::LeaveInputs)).await {
+            tracing::debug!(%run, %error, "a run does not say that it leaves its inputs");
+        }
         let gone = async { while views.changed().await.is_ok() {} };
         match tokio::time::timeout(LETS_GO, gone).await {
             Ok(()) => Ok(()),

@@ -198,6 +198,7 @@ impl Dispatcher {
         let link = Link::spawn(config, deps);
         let executor = Executor::new(ExecutorDeps {
             http,
+            client: instance.client().clone(),
             link: link.clone(),
             blobs: Arc::clone(&self.deps.vault) as _,
             outputs: Arc::clone(&self.deps.sink),
@@ -319,6 +320,7 @@ fn unfinished(command: &Command) -> Option<Outcome> {
         Command::Dequeue { .. } | Command::Interrupt { .. } => Some(Outcome::NotStopped { why }),
         Command::ReadLog {} => Some(Outcome::LogRead { lines: vec![] }),
         Command::Collect { n, .. } => Some(Outcome::OutputDelayed { n: *n, why }),
+        Command::RemoveInputs { .. } => Some(Outcome::InputsDelayed { why }),
     }
 }
 
@@ -329,6 +331,7 @@ enum Slot {
     Dispatch,
     ReadLog,
     Collect(u32),
+    RemoveInputs,
 }
 
 /// The commands under way.
@@ -350,6 +353,7 @@ impl UnderWay {
             Command::Dispatch { .. } => Slot::Dispatch,
             Command::ReadLog {} => Slot::ReadLog,
             Command::Collect { n, .. } => Slot::Collect(*n),
+            Command::RemoveInputs { .. } => Slot::RemoveInputs,
             Command::Reconcile { .. } | Command::Dequeue { .. } | Command::Interrupt { .. } => return Some(Claim(None)),
         };
         let key = (command.run, slot);

@@ -200,6 +200,12 @@ impl Live {
         let _ = self.changes.send(Change::Deleted(run));
     }
 
+    /// Whether what runs uploaded that are over is being removed.
+    pub(crate) fn is_tidying(&self) -> bool {
+        let inner = self.read();
+        inner.open.values().any(|open| open.view.borrow().removes_inputs)
+    }
+
     /// A run is over: followers keep its last value.
     pub(crate) fn close(&self, run: RunId) {
         self.write().open.remove(&run);

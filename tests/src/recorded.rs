@@ -273,6 +273,10 @@ fn named(command: &Command) -> String {
         Command::Interrupt { .. } => "interrupt".into(),
         Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, file } => format!("collect {n} {}/{}/{}", file.folder, file.subfolder, file.filename),
+        Command::RemoveInputs { files } => {
+            let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+            format!("remove {}", names.join(" "))
+        }
     }
 }
 

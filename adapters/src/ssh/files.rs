@@ -86,7 +86,13 @@ impl Session {
             let why = format!("no answer within {} s", BEGIN_LIMIT.as_secs());
             Err(SshError::Forbidden { what: WHAT.to_owned(), why })
         });
-        let begun = begun.map(Arc::new);
+        // A connection that died meanwhile refuses nothing.
+        let begun = match begun {
+            Err(SshError::Forbidden { .. }) if !of.answers().await => {
+                Err(SshError::Lost { why: format!("while {WHAT} was begun") })
+            }
+            begun => begun.map(Arc::new),
+        };
         // The connection may have been made anew in between; its session belongs to that one. That there is none is remembered as long as it stands.
         let lost = matches!(begun, Err(SshError::Lost { .. }));
         if Arc::ptr_eq(&of, &live) && !lost {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures_util::future::BoxFuture;
 
 use super::config::SshConfig;
+use super::error::SshError;
 use super::probe::Told;
 use super::session::Session;
 use crate::transport::{Stream, Transport};
@@ -96,6 +97,23 @@ impl SshTransport {
     pub fn output_dir(&self) -> Option<String> {
         let told = || self.way.told.lock().unwrap_or_else(PoisonError::into_inner).output_dir.clone();
         self.output_dir.clone().or_else(told)
+    }
+
+    /// Where `ComfyUI` keeps its inputs there: as the machine tells it, else beside the outputs, where somebody said where those go.
+    ///
+    /// # Errors
+    /// If the machine cannot be asked.
+    pub async fn input_dir(&self) -> Result<Option<String>, SshError> {
+        let known = self.way.told.lock().unwrap_or_else(PoisonError::into_inner).input_dir.clone();
+        if let Some(known) = known {
+            return Ok(Some(known));
+        }
+        let beside = self.output_dir.as_deref().and_then(|dir| dir.trim_end_matches('/').strip_suffix("/output"));
+        if let Some(base) = beside {
+            return Ok(Some(format!("{base}/input")));
+        }
+        let told = self.way.control.probe(self.port).await?;
+        Ok(told.input_dir)
     }
 
     /// The port there.

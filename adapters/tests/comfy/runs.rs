@@ -1,9 +1,9 @@
 //! Runs that go well, and runs that ComfyUI ends.
 
-use comfyd_engine::{Fact, Input, LinkChange, Produced, RunEvent, Upload};
+use comfyd_engine::{ClientId, Fact, Input, LinkChange, Produced, RunEvent, Upload};
 use comfyd_fixtures::{FakeComfy, FakeConfig, Folder, Picture, ServerVersion, workflows};
 
-use crate::world::World;
+use crate::world::{CLIENT, World};
 
 fn workflow(name: &str) -> &'static str {
     workflows::named(name).unwrap().json
@@ -136,7 +136,8 @@ async fn an_input_file_is_uploaded_under_its_hash() {
     let upload = Upload { blob: blob.clone(), node: "1".into(), input: "image".into(), file_name: "my photo.png".into() };
     let run = world.start_with(workflow("07_load_image"), vec![upload.clone()]);
     assert_eq!(world.settled(run).await, "completed");
-    let name = format!("comfyd_{}.png", &blob.as_str()[..16]);
+    let name = upload.name_for(&ClientId(CLIENT.into()));
+    assert!(name.starts_with(&format!("comfyd_{}_", &blob.as_str()[..16])), "{name}");
     assert_eq!(fake.file(Folder::Input, "", &name).unwrap(), png);
 
     let again = world.start_with(workflow("07_load_image"), vec![upload]);

@@ -236,6 +236,7 @@ impl World {
         let link = Link::spawn(config, deps);
         let executor = Executor::new(ExecutorDeps {
             http: http.clone(),
+            client: ClientId(CLIENT.into()),
             link: link.clone(),
             blobs: Arc::clone(&store) as Arc<dyn Blobs>,
             outputs: Arc::new(Sink(Arc::clone(&store))),

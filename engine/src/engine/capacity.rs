@@ -58,7 +58,9 @@ impl Engine {
 
     fn first_waiting(&self, now: Timestamp, instance: &InstanceId) -> Option<&Run> {
         self.waiting_on(instance).find(|run| match run.phase() {
-            Phase::Waiting { not_before } => not_before.is_none_or(|at| at <= now),
+            Phase::Waiting { not_before } => {
+                not_before.is_none_or(|at| at <= now) && !(run.needs_staging() && self.meets_removal(run))
+            }
             // Only waiting ones are listed.
             _ => false,
         })

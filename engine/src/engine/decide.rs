@@ -68,9 +68,10 @@ impl Engine {
                 }
                 Ok(facts)
             }
-            (Request::Cancel { .. } | Request::Resubmit, None) => Err(Refusal::UnknownRun(id)),
+            (Request::Cancel { .. } | Request::Resubmit | Request::LeaveInputs, None) => Err(Refusal::UnknownRun(id)),
             (Request::Cancel { force }, Some(run)) => run.decide_cancel(*force),
             (Request::Resubmit, Some(run)) => run.decide_resubmit(),
+            (Request::LeaveInputs, Some(run)) => Ok(run.decide_leave_inputs()),
         }
     }
 
@@ -161,7 +162,7 @@ impl Engine {
             }
             LinkChange::LetGo => {
                 let known = *instance.reach() != Reach::Offline { why: None };
-                let needed = self.open_on(id) > 0;
+                let needed = self.runs.values().any(|run| run.instance() == id && !run.is_over());
                 (known && !needed).then(|| NewEvent::Instance(id.clone(), InstanceLetGo {}.into())).into_iter().collect()
             }
             LinkChange::Gap { why } => ours.filter_map(|run| gap(run, why)).collect(),

@@ -90,6 +90,9 @@ impl Engine {
             if !due.is_empty() {
                 return Some(due.into_iter().map(|fact| NewEvent::Run(id, fact)).collect());
             }
+            if let Some(fact) = self.runs.get(&id).and_then(|run| self.removal_due(now, run)) {
+                return Some(vec![NewEvent::Run(id, fact)]);
+            }
             touched.runs.remove(&id);
         }
         if std::mem::take(&mut touched.slots) && !(self.waiting.is_empty() && self.staged.is_empty()) {

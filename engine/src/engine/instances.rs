@@ -16,9 +16,9 @@ impl Engine {
         self.instances.get(id).filter(|instance| !instance.is_removed())
     }
 
-    /// How many runs of an instance still need it.
+    /// How many runs of an instance still need it. Those that only have something to remove there do not.
     pub fn open_on(&self, id: &InstanceId) -> usize {
-        self.runs.values().filter(|run| run.instance() == id && !run.is_over()).count()
+        self.runs.values().filter(|run| run.instance() == id && !run.is_done()).count()
     }
 
     /// A run names an address: the instance there is known by a name of its own.
@@ -34,7 +34,7 @@ impl Engine {
         if !free || self.open_on(id) > 0 {
             return Err(Refusal::NameTaken { instance: id.clone(), url: url.to_owned() });
         }
-        Ok(added(known.client()))
+        Ok(self.leave_inputs(id).into_iter().chain(added(known.client())).collect())
     }
 
     pub(super) fn decide_set(
@@ -81,6 +81,9 @@ impl Engine {
                 facts.push(configured(other.id(), other.client(), setup));
             }
         }
+        if !same_place {
+            facts.extend(self.leave_inputs(id));
+        }
         if usable.is_none_or(|known| known.setup() != setup) {
             facts.push(configured(id, known.map_or(client, Instance::client), setup.clone()));
         }
@@ -94,7 +97,8 @@ impl Engine {
         if open > 0 {
             return Err(Refusal::InstanceBusy { instance: id.clone(), open });
         }
-        Ok(vec![NewEvent::Instance(id.clone(), InstanceRemoved {}.into())])
+        let removed = NewEvent::Instance(id.clone(), InstanceRemoved {}.into());
+        Ok(self.leave_inputs(id).into_iter().chain([removed]).collect())
     }
 
     pub(super) fn decide_trust(&self, id: &InstanceId, key: &HostKeyTrusted, replace: bool) -> Result<Vec<NewEvent>, Refusal> {

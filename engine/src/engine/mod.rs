@@ -5,6 +5,7 @@
 mod capacity;
 mod decide;
 mod handle;
+mod inputs;
 mod instances;
 mod standing;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{InstanceId, NodeId, RunId, Sha256};
+use crate::id::{ClientId, InstanceId, NodeId, RunId, Sha256};
 
 /// Everything that a run needs, fixed when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,4 +140,22 @@ pub struct Upload {
     pub input: String,
     /// The name that the user gave it.
     pub file_name: String,
+}
+
+impl Upload {
+    /// The name that it is given on the instance where we are `client`: its content and who uploads it decide, so that a repeat finds its own file, two
+    /// runs with one picture share it, and nobody else has a file of this name.
+    ///
+    /// ```
+    /// # use comfyd_engine::{testkit::sha256_of_zeros, *};
+    /// let upload = Upload { blob: sha256_of_zeros(), node: "1".into(), input: "image".into(), file_name: "photo of me.PNG".into() };
+    /// assert_eq!(upload.name_for(&ClientId("0123-4567-89ab-cdef".into())), "comfyd_0000000000000000_89abcdef.png");
+    /// ```
+    pub fn name_for(&self, client: &ClientId) -> String {
+        let ours: Vec<char> = client.0.chars().filter(char::is_ascii_alphanumeric).collect();
+        let ours: String = ours[ours.len().saturating_sub(8)..].iter().collect::<String>().to_ascii_lowercase();
+        let ending = self.file_name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        let ending = ending.filter(|text| (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()));
+        format!("comfyd_{}_{ours}.{}", &self.blob.as_str()[..16], ending.as_deref().unwrap_or("bin"))
+    }
 }

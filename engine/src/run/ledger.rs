@@ -8,6 +8,7 @@ use crate::event::{
 use crate::id::{NodeId, PromptId, RunId, Seq, Sha256};
 use crate::time::Timestamp;
 
+use super::inputs::Inputs;
 use super::nodes::Nodes;
 use super::outputs::Outputs;
 
@@ -22,6 +23,8 @@ pub(crate) struct Ledger {
     /// The output nodes, once known.
     pub(crate) targets: Option<Vec<NodeId>>,
     pub(crate) outputs: Outputs,
+    /// What it uploaded.
+    pub(crate) inputs: Inputs,
     /// The graph that is posted, once it is final.
     pub(crate) prompt: Sha256,
     /// Whether everything that the prompt needs is on the instance.
@@ -125,6 +128,7 @@ impl Ledger {
             nodes: Nodes::planned(&prompt.nodes, prompt.outputs.as_deref()),
             targets: prompt.outputs.clone(),
             outputs: Outputs::default(),
+            inputs: Inputs::default(),
             prompt: prompt.graph.clone(),
             staged: prompt.outputs.is_some() && prompt.uploads.is_empty(),
             prompt_id: PromptId::from(run),

@@ -33,7 +33,7 @@ impl Ledger {
         match &event.event {
             RunEvent::StagingStarted(_) => {
                 *not_before = None;
-                self.say_stage(outbox);
+                self.begin_stage(outbox);
                 Transition(Phase::Staging { progress: Staging::Busy })
             }
             RunEvent::SubmitIntended(intent) => Transition(self.dispatching(intent, event.seq, outbox)),
@@ -49,6 +49,7 @@ impl Ledger {
                 self.staged = true;
                 self.targets = Some(staged.outputs.clone());
                 self.nodes.aim(&staged.outputs);
+                self.inputs.are_named(&staged.uploaded);
                 self.clear(&[AttentionKind::StagingDelayed]);
                 *progress = Staging::Ready;
                 Handled
@@ -58,7 +59,7 @@ impl Ledger {
                 Handled
             }
             RunEvent::StagingStarted(_) => {
-                self.say_stage(outbox);
+                self.begin_stage(outbox);
                 *progress = Staging::Busy;
                 Handled
             }
@@ -307,6 +308,9 @@ impl Ledger {
                 self.settle_output(fact.n, Place::Delayed { why: fact.why.clone(), retry_at: fact.retry_at });
             }
             RunEvent::OutputRetried(fact) => self.retry_output(fact.n, outbox),
+            RunEvent::InputsRemovalIntended(_) | RunEvent::InputsRemovalDelayed(_) | RunEvent::InputsRemoved(_) => {
+                self.move_inputs(&event.event, outbox);
+            }
             RunEvent::RunCreated(_)
             | RunEvent::StagingStarted(_)
             | RunEvent::Staged(_)

@@ -3,6 +3,7 @@
 //! `decide` reads and says which facts to record; `apply` folds a fact. Nothing else changes a run.
 
 mod decide;
+mod inputs;
 mod ledger;
 mod lifecycle;
 mod moves;
@@ -187,9 +188,19 @@ impl Run {
         self.ledger.ended
     }
 
-    /// Whether nothing is left to do for it: it has ended, and neither an output nor the end of the instance's log is owed.
+    /// Whether nothing is left to do for it: it has ended, neither an output nor the end of the instance's log is owed, and what it uploaded is not to be removed any more.
     pub fn is_over(&self) -> bool {
+        self.is_done() && !self.owes_removal()
+    }
+
+    /// Whether it has ended, and neither an output nor the end of the instance's log is owed.
+    pub fn is_done(&self) -> bool {
         self.phase.is_settled() && self.ledger.outputs.all_settled() && !self.owes_log()
+    }
+
+    /// Whether what it uploaded is still to be removed.
+    pub fn owes_removal(&self) -> bool {
+        self.ledger.inputs.are_owed()
     }
 
     /// Whether frames were missed, so that nodes can have ended unseen.

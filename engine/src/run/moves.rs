@@ -1,10 +1,11 @@
 //! The moves that several phases share.
 
 use crate::command::{Command, Outbox};
-use crate::event::{AttentionKind, OutputsRefused, Produced, RunError, SubmitIntended, Submitted};
+use crate::event::{AttentionKind, OutputsRefused, Produced, RunError, RunEvent, SubmitIntended, Submitted, Workload};
 use crate::id::Seq;
 use crate::time::Timestamp;
 
+use super::inputs::InputsStage;
 use super::ledger::{Ledger, Missing, OUTPUTS_REFUSED};
 use super::nodes::NodeState;
 use super::outputs::Place;
@@ -45,6 +46,26 @@ impl Ledger {
             uploads: prompt.uploads.clone(),
             outputs: prompt.outputs.clone(),
         });
+    }
+
+    /// Uploads may be there from here on.
+    pub(super) fn begin_stage(&mut self, outbox: &mut Outbox) {
+        let Workload::Prompt(prompt) = &self.spec.workload;
+        self.inputs.begin(prompt);
+        self.say_stage(outbox);
+    }
+
+    /// What becomes of uploads once nobody needs them.
+    pub(super) fn move_inputs(&mut self, event: &RunEvent, outbox: &mut Outbox) {
+        self.inputs.stage = match event {
+            RunEvent::InputsRemovalIntended(intent) => {
+                self.inputs.files.clone_from(&intent.files);
+                outbox.say(Command::RemoveInputs { files: intent.files.clone() });
+                InputsStage::Removing
+            }
+            RunEvent::InputsRemovalDelayed(delay) => InputsStage::Delayed(delay.retry_at),
+            _ => InputsStage::Settled, // Only these two and the end of it are handed here.
+        };
     }
 
     pub(super) fn say_interrupt(&self, force: bool, outbox: &mut Outbox) {

@@ -4,6 +4,7 @@ use crate::command::{Addressed, Command, Outbox};
 use crate::event::Produced;
 
 use super::Run;
+use super::inputs::InputsStage;
 use super::outputs::Place;
 use super::phase::{Phase, Staging};
 
@@ -21,6 +22,9 @@ impl Run {
         }
         if self.owes_log() {
             outbox.say(Command::ReadLog {});
+        }
+        if self.ledger.inputs.stage == InputsStage::Removing {
+            outbox.say(Command::RemoveInputs { files: self.ledger.inputs.files.clone() });
         }
         outbox.take()
     }

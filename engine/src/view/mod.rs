@@ -67,6 +67,9 @@ pub struct RunView {
     pub warnings: Vec<WarningView>,
     /// Whether it is being stopped.
     pub stopping: bool,
+    /// Whether it is over, and what it uploaded is still to be removed from its instance. Not there if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removes_inputs: bool,
     /// How far it is.
     pub progress: ProgressView,
     /// Its nodes: those of the prompt in its order, each followed by the ones that it made.
@@ -107,6 +110,7 @@ impl RunView {
             attention: run.attention().map(|attention| AttentionView::of(run, attention)),
             warnings: run.warnings().iter().map(WarningView::of).collect(),
             stopping: run.is_stopping() && !run.phase().is_settled(),
+            removes_inputs: run.owes_removal(),
             progress: ProgressView {
                 queue_position: run.place_in_queue(),
                 current_node: current.map(|node| node.class.clone()),

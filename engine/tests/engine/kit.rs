@@ -95,6 +95,10 @@ fn command_word(said: &Addressed) -> String {
         Command::Interrupt { force: true, .. } => "interrupt by force".into(),
         Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, .. } => format!("collect {n}"),
+        Command::RemoveInputs { files } => {
+            let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+            format!("remove {}", names.join("+"))
+        }
     }
 }
 

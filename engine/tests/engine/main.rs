@@ -7,6 +7,7 @@ mod doubt;
 mod failures;
 mod flood;
 mod frames;
+mod inputs;
 mod instances;
 mod kit;
 mod lifecycle;

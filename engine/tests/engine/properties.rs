@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfyd_engine::journal::envelope::{self, Body};
 use comfyd_engine::testkit::Rig;
 use comfyd_engine::{
-    Addressed, Command, Engine, Fact, Input, Instance, InstanceEvent, InstanceSource, Outbox, Outcome, Percent, Recorded,
-    RunEvent, RunId, RunView, Seq, StreamId, Timestamp,
+    Addressed, Command, Engine, Fact, Input, Instance, InstanceEvent, InstanceId, InstanceSource, Outbox, Outcome, Percent,
+    Recorded, RunEvent, RunId, RunView, Seq, Sha256, StreamId, Timestamp, Workload,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -93,11 +93,11 @@ proptest! {
         let mut before = BTreeMap::new();
         live(&acts, |rig, _| {
             for (run, url) in std::mem::take(&mut before) {
-                let Some(run) = rig.engine().run(run).filter(|run| !run.is_over()) else { continue };
+                let Some(run) = rig.engine().run(run).filter(|run| !run.is_done()) else { continue };
                 let now = rig.engine().usable(run.instance()).map(|instance| instance.url().to_owned());
                 assert_eq!(now, Some(url), "{} moved under an open run", run.instance());
             }
-            let open = rig.engine().runs().filter(|run| !run.is_over());
+            let open = rig.engine().runs().filter(|run| !run.is_done());
             let urls = open.filter_map(|run| Some((run.id(), rig.engine().usable(run.instance())?.url().to_owned())));
             before = urls.collect();
             let usable = || rig.engine().instances().filter(|instance| !instance.is_removed());
@@ -114,7 +114,8 @@ proptest! {
             let after = log.iter().skip_while(|recorded| !is_ending(&recorded.event)).skip(1);
             for recorded in after {
                 let kind = recorded.event.kind();
-                prop_assert!(kind.starts_with("output_") || ["log_repaired", "instance_log_noted"].contains(&kind), "{} after the ending", kind);
+                let known = ["log_repaired", "instance_log_noted"].contains(&kind);
+                prop_assert!(known || kind.starts_with("output_") || kind.starts_with("inputs_"), "{} after the ending", kind);
             }
         }
     }
@@ -131,7 +132,8 @@ proptest! {
                     | Command::Dequeue { .. }
                     | Command::Interrupt { .. }
                     | Command::ReadLog {}
-                    | Command::Collect { .. } => {
+                    | Command::Collect { .. }
+                    | Command::RemoveInputs { .. } => {
                         prop_assert!(before(), "{:?} is new", one);
                     }
                 }
@@ -146,6 +148,45 @@ proptest! {
         });
         restarts?;
         check(rig.said(), &rig.refolded().outstanding())?;
+    }
+
+    #[test]
+    fn nothing_is_removed_that_an_open_run_relies_on(acts in history()) {
+        let mut removing: BTreeMap<RunId, (InstanceId, BTreeSet<Sha256>)> = BTreeMap::new();
+        let mut relied: BTreeMap<RunId, (InstanceId, BTreeSet<Sha256>)> = BTreeMap::new();
+        let blobs = |rig: &Rig, run: RunId| {
+            let spec = rig.run(run).spec();
+            let Workload::Prompt(prompt) = &spec.workload;
+            (spec.instance.clone(), prompt.uploads.iter().map(|upload| upload.blob.clone()).collect::<BTreeSet<_>>())
+        };
+        let mut seen = 0;
+        let rig = live(&acts, |rig, _| {
+            for fact in &rig.log()[seen..] {
+                let Fact::Run(run, recorded) = fact else { continue };
+                match &recorded.event {
+                    RunEvent::StagingStarted(_) => drop(relied.insert(*run, blobs(rig, *run))),
+                    RunEvent::InputsRemovalIntended(intent) => {
+                        let gone = intent.files.iter().map(|file| file.blob.clone()).collect();
+                        removing.insert(*run, (rig.run(*run).instance().clone(), gone));
+                        assert!(rig.run(*run).is_done(), "{run} is not done");
+                    }
+                    RunEvent::InputsRemoved(_) | RunEvent::InputsRemovalDelayed(_) => drop(removing.remove(run)),
+                    _ => {} // Nothing else touches files.
+                }
+                for (on, gone) in removing.values() {
+                    let open = relied.iter().filter(|(id, (at, _))| at == on && !rig.run(**id).is_done());
+                    for (id, (_, used)) in open {
+                        assert!(used.is_disjoint(gone), "{id} relies on what is being removed");
+                    }
+                }
+            }
+            seen = rig.log().len();
+        });
+        for run in rig.engine().runs().filter(|run| run.owes_removal()) {
+            let over_ssh = rig.log().iter().any(|fact| matches!(fact, Fact::Instance(id, Recorded { event: InstanceEvent::InstanceConfigured(it), .. })
+                if id == run.instance() && it.setup.connection.ssh().is_some()));
+            prop_assert!(over_ssh, "only over SSH anything can be removed");
+        }
     }
 
     #[test]

@@ -100,6 +100,10 @@ pub(crate) fn run_events() -> Vec<RunEvent> {
         OutputLost { n: 1, why: why() }.into(),
         OutputDelayed { n: 1, why: why(), retry_at: AT }.into(),
         OutputRetried { n: 1 }.into(),
+        InputsRemovalIntended { files: vec![InputFile { name: "comfyd_00.png".into(), blob: sha256_of_zeros() }] }.into(),
+        InputsRemovalDelayed { why: why(), retry_at: AT }.into(),
+        InputsRemoved { removed: vec!["comfyd_00.png".into()], left: vec![InputLeft { name: "other".into(), why: why() }] }
+            .into(),
         ExecutionSucceeded {}.into(),
         CancelRequested { force: true }.into(),
         LimitReached { limit: Limit::QueueTimeout }.into(),

@@ -6,7 +6,7 @@ use comfyd_engine::testkit::{Rig, instance_id, planned_node, run_id, sha256_of_z
 use comfyd_engine::{
     Addressed, ClientId, ComfyEvent, Command, CommandId, Connection, Ending, Expect, Force, HostKeyTrusted, Input, InstanceSetup,
     InstanceSource, Limits, LinkChange, LogRepaired, NodeFailure, NodeId, NodeProblem, NodeReport, Outcome, Produced, PromptId,
-    RemoteFile, RemoteStatus, Request, RunId, RunSpec, Verdict, Workload,
+    RemoteFile, RemoteStatus, Request, RunId, RunSpec, SshConnection, Upload, Verdict, Workload,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,6 +30,7 @@ pub(crate) enum Act {
 pub(crate) enum Pick {
     NewestPost(RunId),
     OldestPost(RunId),
+    Newest(RunId),
     Any(Index),
 }
 
@@ -75,6 +76,7 @@ fn picked(rig: &Rig, pick: &Pick) -> Option<CommandId> {
     let said = match pick {
         Pick::NewestPost(run) => rig.said().iter().rfind(|said| said.run == *run && (is_post(said) || is_stage(said))),
         Pick::OldestPost(run) => rig.said().iter().find(|said| said.run == *run && is_post(said)),
+        Pick::Newest(run) => rig.said().iter().rfind(|said| said.run == *run),
         Pick::Any(index) => (!rig.said().is_empty()).then(|| index.get(rig.said())),
     };
     said.map(|said| said.id.clone())
@@ -88,10 +90,11 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Act>> {
 /// Mostly both instances answer and have some runs already; without that little happens.
 fn beginning() -> impl Strategy<Value = Vec<Act>> {
     let runs = vec(proptest::option::weighted(0.7, spec()), 4);
-    let created = runs.prop_map(|runs| {
+    let created = (runs, any::<bool>()).prop_map(|(runs, ssh)| {
         let specs = (1u8..).map(run_id).zip(runs).filter_map(|(run, spec)| Some((run, spec?)));
         let homes = specs.map(|(run, spec)| create(run, RunSpec { instance: instance_id(home(run)), ..spec }));
-        comes_up("gpu-a").into_iter().chain(comes_up("gpu-b")).chain(homes).collect()
+        let first = if ssh { over_ssh("gpu-a") } else { comes_up("gpu-a") };
+        first.into_iter().chain(comes_up("gpu-b")).chain(homes).collect()
     });
     prop_oneof![9 => created, 1 => Just(vec![])]
 }
@@ -113,6 +116,8 @@ fn snippet() -> impl Strategy<Value = Vec<Act>> {
         1 => (run(), post_came()).prop_map(|(run, came)| comes_twice(run, &came)),
         1 => (instance(), input()).prop_map(|(at, input)| restarts_twice(&at, input)),
         1 => (run(), stop_came()).prop_map(|(run, came)| stops(run, came)),
+        3 => (run(), removal_came()).prop_map(|(run, came)| removes(run, came)),
+        2 => (run(), log_read()).prop_map(|(run, came)| fails(run, came)),
     ]
 }
 
@@ -186,6 +191,38 @@ fn stops(run: RunId, came: Outcome) -> Vec<Act> {
     vec![wish, Act::Answer(Pick::NewestPost(run), came)]
 }
 
+/// A run ends, and what it uploaded is removed.
+fn removes(run: RunId, came: Outcome) -> Vec<Act> {
+    let ending = Ending { verdict: Verdict::Succeeded, cached: vec![], outputs: vec![], parents: vec![] };
+    let mut acts = begins(run, home(run));
+    acts.push(Act::Say(Input::Reconciled(run, RemoteStatus::Ended(Box::new(ending)))));
+    acts.push(Act::Answer(Pick::Newest(run), came));
+    acts
+}
+
+/// A run fails at a node, and the instance's log is read.
+fn fails(run: RunId, came: Outcome) -> Vec<Act> {
+    let failure = NodeFailure {
+        node: Some("2".into()),
+        class: None,
+        message: "no".into(),
+        exception: "ValueError".into(),
+        traceback: String::new(),
+    };
+    let ending = Ending { verdict: Verdict::Failed(failure), cached: vec![], outputs: vec![], parents: vec![] };
+    let mut acts = begins(run, home(run));
+    acts.push(Act::Say(Input::Reconciled(run, RemoteStatus::Ended(Box::new(ending)))));
+    acts.push(Act::Answer(Pick::Newest(run), came));
+    acts
+}
+
+fn removal_came() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::InputsRemoved { removed: vec!["comfyd".into()], left: vec![] }),
+        Just(Outcome::InputsDelayed { why: "away".into() }),
+    ]
+}
+
 fn any_act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => select(vec![0u64, 1, 100, 1_000, 5_000, 30_000, 61_000, 2_400_000, 90_000_000]).prop_map(Act::Wait),
@@ -231,15 +268,22 @@ fn spec() -> impl Strategy<Value = RunSpec> {
 }
 
 fn spec_at(instance: String) -> impl Strategy<Value = RunSpec> {
-    (-1i32..2, any::<bool>(), any::<bool>()).prop_map(move |(priority, known, wide)| {
+    (-1i32..2, any::<bool>(), any::<bool>(), 0..3).prop_map(move |(priority, known, wide, pictures)| {
         let mut spec = RunSpec { priority, ..small_run(&instance) };
         let Workload::Prompt(prompt) = &mut spec.workload;
         if wide {
             prompt.nodes.push(planned_node("10", &["1"]));
         }
         prompt.outputs = known.then(|| vec!["9".into(), "10".into()]);
+        // One picture is the same for all.
+        prompt.uploads = (0..pictures).map(|n| picture(if n == 0 { '0' } else { 'a' })).collect();
         spec
     })
+}
+
+fn picture(digit: char) -> Upload {
+    let blob = digit.to_string().repeat(64).parse().expect("64 hex digits");
+    Upload { blob, node: "1".into(), input: digit.to_string(), file_name: "cat.png".into() }
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -256,7 +300,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => run().prop_map(|run| Input::CaughtUp(vec![run])),
         1 => run().prop_map(|run| Input::Repaired(run, LogRepaired { offset: 20, bytes: 3, sha256: sha256_of_zeros() })),
         1 => Just(Input::Deadline),
-        1 => set_instance(),
+        2 => set_instance(),
         1 => (instance(), any::<bool>(), select(vec!["one", "two"])).prop_map(|(instance, replace, key)| Input::TrustHostKey {
             instance: instance_id(&instance),
             key: HostKeyTrusted {
@@ -279,13 +323,38 @@ fn source(config: bool) -> InstanceSource {
 
 fn set_instance() -> impl Strategy<Value = Input> {
     let expects = select(vec![Expect::New, Expect::Known, Expect::Any]);
-    let urls = select(vec!["http://gpu-a:8188", "http://gpu-b:8188", "http://there"]);
+    let urls = select(vec!["http://gpu-a:8188", "http://gpu-b:8188", "http://there", "ssh://gpu-a", "ssh://gpu-b"]);
     (instance(), urls, any::<(bool, bool)>(), expects).prop_map(|(instance, url, (config, default), expect)| Input::SetInstance {
         instance: instance_id(&instance),
         client: ClientId("other".into()),
-        setup: InstanceSetup { connection: Connection::Url(url.into()), label: None, source: source(config), default },
+        setup: InstanceSetup { connection: way(url), label: None, source: source(config), default },
         expect,
     })
+}
+
+/// The way that an address stands for.
+fn way(url: &str) -> Connection {
+    if !url.starts_with("ssh:") {
+        return Connection::Url(url.into());
+    }
+    let (identity, password_file, output_dir) = (None, None, None);
+    Connection::Ssh(SshConnection {
+        url: url.into(),
+        command: "ssh gpu".into(),
+        comfyui_port: 1,
+        identity,
+        password_file,
+        output_dir,
+    })
+}
+
+/// What an instance over SSH is.
+fn over_ssh(instance: &str) -> Vec<Act> {
+    let id = instance_id(instance);
+    let connection = way(&format!("ssh://{instance}"));
+    let setup = InstanceSetup { connection, label: None, source: InstanceSource::Api, default: false };
+    let set = Input::SetInstance { instance: id.clone(), client: ClientId("us".into()), setup, expect: Expect::Any };
+    vec![Act::Say(set), Act::Say(Input::Link(id, LinkChange::Up { version: None, live: true, process: None }))]
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -294,6 +363,7 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(spec, blobs)| Request::Create { spec: Box::new(spec), blobs }),
         1 => select(vec![Force::No, Force::Yes]).prop_map(|force| Request::Cancel { force }),
         1 => Just(Request::Resubmit),
+        1 => Just(Request::LeaveInputs),
     ]
 }
 
@@ -388,7 +458,7 @@ fn comfy_event_of(prompt: PromptId) -> impl Strategy<Value = ComfyEvent> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected(), 1 => log_read()]
+    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected(), 2 => removal_came(), 1 => log_read()]
 }
 
 fn staging_came() -> impl Strategy<Value = Outcome> {

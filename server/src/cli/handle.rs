@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const QUIET_LOOKS: u32 = 2;
 /// After so many looks with followers the user is told why this process stays.
 const TOLD_AFTER_LOOKS: u32 = 10;
+/// How long the end waits until what runs uploaded is removed.
+const TIDYING: Duration = Duration::from_secs(5);
 /// A server that is asked to stop ends by itself within 10 s.
 const GOING_DOWN: Duration = Duration::from_secs(10);
 
@@ -93,9 +95,12 @@ impl Door {
         if let Ok(mut signals) = Signals::listen() {
             // A client that has just made a run needs a moment to follow it.
             let (mut quiet, mut busy) = (0, 0u32);
+            let began = Instant::now();
             while quiet < QUIET_LOOKS {
                 let followed = running.app.live.followers() > 0;
-                (quiet, busy) = if followed { (0, busy.saturating_add(1)) } else { (quiet + 1, busy) };
+                // What a run uploaded is removed after its end; where that takes long the next start goes on with it.
+                let waits = followed || (running.app.live.is_tidying() && began.elapsed() < TIDYING);
+                (quiet, busy) = (if waits { 0 } else { quiet + 1 }, busy.saturating_add(u32::from(followed)));
                 // Our own connection may take a moment to be seen as gone.
                 if followed && busy == TOLD_AFTER_LOOKS {
                     out.notice(

@@ -102,6 +102,8 @@ struct StoredState {
     progress: StoredProgress,
     timing: StoredTiming,
     outputs: Vec<StoredOutput>,
+    #[serde(default)]
+    removes_inputs: bool,
     error: Option<StoredError>,
     idempotency: Option<Idempotency>,
     #[serde(default)]
@@ -132,10 +134,11 @@ struct StoredError {
 }
 
 impl Summary {
-    /// The summary of a `state.json` of a run that is over; none if it is not, or owes an output, or is of another shape.
+    /// The summary of a `state.json` of a run that is over; none if it is not, or owes an output or the removal of what it uploaded, or is of another shape.
     pub(crate) fn of_settled_state(text: &str) -> Option<Self> {
         let state: StoredState = serde_json::from_str(text).ok()?;
-        let owes = state.status != Status::Completed && state.outputs.iter().any(|output| !output.downloaded);
+        let lacks = state.status != Status::Completed && state.outputs.iter().any(|output| !output.downloaded);
+        let owes = lacks || state.removes_inputs;
         if state.status.is_settled() && !owes { Self::of_stored(state) } else { None }
     }
 

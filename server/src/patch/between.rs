@@ -55,6 +55,7 @@ fn head(view: &RunView) -> Value {
         attention,
         warnings,
         stopping,
+        removes_inputs,
         progress,
         nodes: _,
         timing,
@@ -66,7 +67,7 @@ fn head(view: &RunView) -> Value {
         "schema": schema, "type": kind, "seq": seq, "run_id": run_id, "workflow_id": workflow_id, "workflow_name": workflow_name,
         "workflow_file": workflow_file, "prompt_id": prompt_id, "instance": instance, "ssh_connection": ssh_connection,
         "retry_of": retry_of, "output_dir": output_dir, "idempotency": idempotency, "batch": batch, "status": status, "phase": phase,
-        "attention": attention, "warnings": warnings, "stopping": stopping, "progress": progress, "timing": timing, "error": error,
+        "attention": attention, "warnings": warnings, "stopping": stopping, "removes_inputs": removes_inputs.then_some(true), "progress": progress, "timing": timing, "error": error,
     }))
 }
 

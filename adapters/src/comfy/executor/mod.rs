@@ -1,11 +1,13 @@
 //! Does what the engine wants done on one instance, and tells what came of it.
 //!
-//! Invariants: a prompt is posted once per command and never again; nothing is ever stopped or deleted but by the id of a prompt of ours.
+//! Invariants: a prompt is posted once per command and never again; no prompt is ever stopped or deleted but by the id of
+//! one of ours, and no file is removed but one of ours.
 //! Absent: when anything is done, and what follows from it.
 
 mod by_sftp;
 mod collect;
 mod dispatch;
+mod inputs;
 mod log;
 mod stage;
 mod stop;
@@ -13,7 +15,7 @@ mod stop;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use comfyd_engine::{Addressed, Command, Outcome, RunError};
+use comfyd_engine::{Addressed, ClientId, Command, Outcome, RunError};
 
 use super::http::Client;
 use super::link::LinkHandle;
@@ -25,6 +27,8 @@ use crate::env::Rng;
 pub struct ExecutorDeps {
     /// The server.
     pub http: Client,
+    /// Who we are there.
+    pub client: ClientId,
     /// Its link, which knows the version and looks when it is poked.
     pub link: LinkHandle,
     /// Graphs and uploads.
@@ -85,6 +89,7 @@ impl Executor {
             Command::Interrupt { prompt_id, force } => self.interrupt(run, &prompt_id, stop::Safety::of(force)).await,
             Command::ReadLog {} => self.read_log().await,
             Command::Collect { n, file } => self.collect(run, n, &file).await,
+            Command::RemoveInputs { files } => self.remove_inputs(&files).await,
         };
         Some(outcome)
     }

@@ -81,7 +81,7 @@ impl Executor {
         let mut names: BTreeMap<(Sha256, String), String> = BTreeMap::new();
         let mut done = Vec::new();
         for upload in uploads {
-            let asked = upload_name(upload);
+            let asked = upload.name_for(&self.deps.client);
             let key = (upload.blob.clone(), asked.clone());
             let name = if let Some(name) = names.get(&key) {
                 name.clone()
@@ -172,30 +172,5 @@ fn upload_halt(file: &str, error: &HttpError) -> Halt {
         | HttpError::Broken { .. }
         | HttpError::TooLarge { .. }
         | HttpError::Shape { .. } => Halt::Delayed(format!("upload {file}: {error}")),
-    }
-}
-
-/// A name that the content decides, so that a repeat finds its own file and two runs never share a name.
-fn upload_name(upload: &Upload) -> String {
-    let extension = upload.file_name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    let extension = extension.filter(|text| (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()));
-    format!("comfyd_{}.{}", &upload.blob.as_str()[..16], extension.as_deref().unwrap_or("bin"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_uploads() {
-        let blob = sha256(b"");
-        let name = |file_name: &str| {
-            upload_name(&Upload { blob: blob.clone(), node: "1".into(), input: "image".into(), file_name: file_name.into() })
-        };
-        assert_eq!(name("photo of me.PNG"), "comfyd_e3b0c44298fc1c14.png");
-        assert_eq!(name("../../x.tar.gz"), "comfyd_e3b0c44298fc1c14.gz");
-        assert_eq!(name("noextension"), "comfyd_e3b0c44298fc1c14.bin");
-        assert_eq!(name("a.b/c"), "comfyd_e3b0c44298fc1c14.bin");
-        assert_eq!(name("a."), "comfyd_e3b0c44298fc1c14.bin");
     }
 }

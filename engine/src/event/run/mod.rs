@@ -1,12 +1,14 @@
 //! The facts of a run's stream.
 
 mod ending;
+mod inputs;
 mod progress;
 mod submit;
 
 use super::macros::events;
 
 pub use ending::*;
+pub use inputs::*;
 pub use progress::*;
 pub use submit::*;
 
@@ -65,6 +67,12 @@ events! {
         OutputDelayed = "output_delayed", 1, Note;
         /// An output is tried again.
         OutputRetried = "output_retried", 1, Note;
+        /// What it uploaded is about to be removed from the instance.
+        InputsRemovalIntended = "inputs_removal_intended", 1, Ack;
+        /// What it uploaded could not be removed this time.
+        InputsRemovalDelayed = "inputs_removal_delayed", 1, Note;
+        /// What it uploaded is removed, as far as it can be.
+        InputsRemoved = "inputs_removed", 1, Ack;
         /// The instance ran the prompt to a good end.
         ExecutionSucceeded = "execution_succeeded", 1, Ack;
         /// The user wants it stopped.

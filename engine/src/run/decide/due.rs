@@ -11,7 +11,7 @@ use super::Surroundings;
 use super::reconciled::{search_deadline, stopped};
 
 /// How long outputs are tried for after a run has ended.
-const GIVE_UP_MS: u64 = 24 * 3_600_000;
+pub(super) const GIVE_UP_MS: u64 = 24 * 3_600_000;
 /// How long after a failure the end of the instance's log is of use.
 const LOG_EXPIRES_MS: u64 = 30_000;
 /// How long a stop that was sent may stay without effect before it is sent again: an interrupt can be lost (protocol.md 12).
@@ -119,7 +119,8 @@ impl Run {
     /// When `decide_due` has to be asked again, at the latest.
     pub(crate) fn next_deadline(&self, around: Surroundings<'_>) -> Option<Timestamp> {
         let outputs = if around.online { self.delayed_outputs().map(|(_, at)| at).min() } else { None };
-        outputs.into_iter().chain(self.give_up_at()).chain(self.log_expires_at()).chain(self.deadline_of_phase(around)).min()
+        let ends = self.give_up_at().into_iter().chain(self.removal_deadline(around)).chain(self.log_expires_at());
+        outputs.into_iter().chain(ends).chain(self.deadline_of_phase(around)).min()
     }
 
     fn deadline_of_phase(&self, around: Surroundings<'_>) -> Option<Timestamp> {

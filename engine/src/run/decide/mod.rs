@@ -4,6 +4,7 @@
 
 mod due;
 mod error;
+mod inputs;
 mod observed;
 mod outcome;
 mod reconciled;

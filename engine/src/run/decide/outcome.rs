@@ -35,6 +35,7 @@ impl Run {
             Outcome::Collected { n, .. } | Outcome::OutputGone { n, .. } | Outcome::OutputDelayed { n, .. } => {
                 self.collect_came_to(around, outcome, *n)
             }
+            Outcome::InputsRemoved { .. } | Outcome::InputsDelayed { .. } => self.removal_came_to(around, outcome),
         }
     }
 

@@ -15,6 +15,12 @@ impl Run {
         if asked { Ok(vec![]) } else { Ok(vec![CancelRequested { force }.into()]) }
     }
 
+    /// What is being removed at the moment soon is, so only a wait is cut short.
+    pub(crate) fn decide_leave_inputs(&self) -> Vec<RunEvent> {
+        let waits = self.owes_removal() && !self.is_removing();
+        waits.then(|| self.leaves_inputs("the run was removed")).into_iter().collect()
+    }
+
     pub(crate) fn decide_resubmit(&self) -> Result<Vec<RunEvent>, Refusal> {
         let Phase::InDoubt { .. } = self.phase else { return Err(Refusal::NotInDoubt(self.id())) };
         // Only after the search was given up: before that the prompt may well be there.
