@@ -191,6 +191,39 @@ test('after a lost connection nothing is news that was read before, whatever is 
   await page.close();
 });
 
+test('a run that is gone before it is read holds up no other', async () => {
+  const page = await open();
+  await page.$eval('.gallery', (box) => (box.scrollTop = 900));
+  await page.waitForFunction(() => document.querySelector('.gallery').scrollTop > 800);
+  const gone = await finished(pictures(10, 1), 'soon gone');
+  await page.waitForSelector('.gallery-count .chip');
+  // The page does not hear of its end: it asks for what is not there.
+  await page.route(`**/runs/${gone}/outputs`, (route) => route.fulfill({ status: 404, json: { success: false, code: 'unknown_run', message: 'There is no such run.', hint: '' } }));
+  const later = await finished(pictures(11, 1), 'still here');
+  await page.waitForFunction(() => /2 runs/.test(document.querySelector('.gallery-count .chip')?.textContent));
+  await page.click('.gallery-count .chip');
+  await page.waitForSelector(`[data-shot="${later}/1"]`);
+  assert.equal(await page.locator('.gallery-count [role=alert], .gallery-count .chip').count(), 0);
+  assert.equal(await page.locator(`[data-shot^="${gone}/"]`).count(), 0);
+  await page.close();
+});
+
+test('a changed copy of a run keeps the canvas that it was drawn on', async () => {
+  const canvas = { nodes: [{ id: 1, type: 'EmptyImage', pos: [10, 10], inputs: [], outputs: [{ name: 'IMAGE', type: 'IMAGE', links: [1] }], widgets_values: [64, 64, 1, 255], mode: 0 }, { id: 2, type: 'SaveImage', pos: [20, 400], inputs: [{ name: 'images', type: 'IMAGE', link: 1 }], outputs: [], widgets_values: ['canvas'], mode: 0 }], links: [[1, 1, 0, 2, 0, 'IMAGE']], version: 0.4 };
+  const first = await finished(canvas, 'drawn');
+  const page = await open();
+  await page.click(`[data-shot="${first}/1"] .picture`);
+  await page.click('text=Change and run');
+  await page.waitForSelector('.fields');
+  await page.click('button:has-text("Run Workflow")');
+  await page.waitForFunction((old) => (new URL(location.href).searchParams.get('run') ?? old) !== old, first);
+  const id = new URL(page.url()).searchParams.get('run');
+  await on.ended(id);
+  const [one, other] = await Promise.all([first, id].map((run) => on.server.call('GET', `/api/v1/runs/${run}/canvas`)));
+  assert.deepEqual(other.positions, one.positions);
+  await page.close();
+});
+
 test('several chosen pictures are one download', async () => {
   const page = await open('&group=run');
   const boxes = page.locator('.gallery-choose input');

@@ -1,7 +1,10 @@
 /** A new run against the real program: three clicks, forms, dropped files, what is checked beforehand. */
 import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { drop, png, webp } from './files.mjs';
+import { until } from './server.mjs';
 import { stage } from './stage.mjs';
 import { workflow } from './workflows.mjs';
 
@@ -191,6 +194,98 @@ test('the look beforehand says where it goes; what is sure to be refused blocks 
   await page.waitForSelector('.preflight .bad');
   assert.match(await page.textContent('.preflight .bad'), /CheckpointLoaderSimple \(4\): value_not_in_list/);
   assert.ok(await page.isDisabled('button:has-text("Run Workflow")'));
+  await page.close();
+});
+
+/** The graph of a run as it was sent. */
+const graphOf = async (id) => (await on.server.call('GET', `/api/v1/runs/${id}/workflow`)).workflow;
+
+test('a batch of prompts with commas: one a row, and each draws its seed where that is wanted', async () => {
+  const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
+  await page.fill('[data-field="3.steps"] input', '2');
+  await page.fill('.launch-run input[type=text]', 'prompts');
+  const seed = page.locator('[data-field="3.seed"] button[aria-pressed]');
+  if ((await seed.getAttribute('aria-pressed')) === 'false') await seed.click();
+  await page.getByRole('button', { name: 'Run Workflow' }).click({ modifiers: ['Alt'] });
+  await page.waitForSelector('.batch-table tbody tr');
+  await page.locator('.batch-table td input').first().evaluate((cell) => {
+    const data = new DataTransfer();
+    data.setData('text/plain', 'Prompt\na cat, red\na dog, "blue", large\n');
+    cell.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+  });
+  await page.getByRole('button', { name: 'Run 2 runs' }).click();
+  await runOf(page);
+  const { runs } = await on.server.call('GET', '/api/v1/runs?name=prompts');
+  const graphs = await Promise.all(runs.map((run) => graphOf(run.run_id)));
+  assert.deepEqual(graphs.map((graph) => graph[6].inputs.text).sort(), ['a cat, red', 'a dog, "blue", large']);
+  assert.notEqual(graphs[0][3].inputs.seed, graphs[1][3].inputs.seed);
+  await page.close();
+});
+
+test('another file of the same name is another form: what was changed stays, what was not follows the file', async () => {
+  const page = await on.open();
+  const file = (width, height) => {
+    const graph = workflow('01_simple_save');
+    Object.assign(graph['1'].inputs, { width, height });
+    return JSON.stringify(graph);
+  };
+  const fields = async () => [await page.inputValue('[data-field="1.width"] input'), await page.inputValue('[data-field="1.height"] input')];
+  await drop(page, 'same.json', 'application/json', file(64, 64));
+  await page.waitForSelector('[data-field="1.width"] input');
+  await page.fill('[data-field="1.width"] input', '96');
+  // The answer is lost, the file is mended and dropped again: what is sent is the new one, as another run.
+  await page.route('**/api/v1/runs', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await page.click('button:has-text("Run Workflow")');
+  await page.waitForSelector('.box.bad[role=alert]');
+  await drop(page, 'same.json', 'application/json', file(64, 80));
+  await until('the new file', async () => (await fields())[1] === '80');
+  assert.deepEqual(await fields(), ['96', '80']);
+  await page.click('button:has-text("Run Workflow")');
+  const { width, height } = (await graphOf(await runOf(page)))['1'].inputs;
+  assert.deepEqual([width, height], [96, 80]);
+  await drop(page, 'same.json', 'application/json', file(48, 72));
+  await until('the newest file', async () => (await fields())[1] === '72');
+  assert.deepEqual(await fields(), ['48', '72'], 'what was changed was changed of another value');
+  assert.equal((await on.server.call('GET', '/api/v1/runs?name=same')).runs.length, 2);
+  await page.close();
+});
+
+test('what a canvas draws anew is said at its field, and is not kept', async () => {
+  const page = await on.open();
+  const canvas = { nodes: [{ id: 1, type: 'EmptyImage', inputs: [], outputs: [{ name: 'IMAGE', type: 'IMAGE', links: [1] }], widgets_values: [64, 64, 1, 255], mode: 0 }, { id: 2, type: 'SaveImage', inputs: [{ name: 'images', type: 'IMAGE', link: 1 }], outputs: [], widgets_values: ['%date:yyyy-MM-dd%/img'], mode: 0 }], links: [[1, 1, 0, 2, 0, 'IMAGE']], version: 0.4 };
+  await drop(page, 'drawn.json', 'application/json', JSON.stringify(canvas));
+  const field = page.locator('[data-field="2.filename_prefix"]');
+  await page.waitForSelector('.fields');
+  if (!(await field.count())) await page.click('text=All inputs');
+  await field.getByText('Drawn anew for each run').waitFor();
+  assert.match(await field.locator('input').inputValue(), /^\d{4}-\d\d-\d\d\/img$/);
+  await page.click('button:has-text("Run Workflow")');
+  await runOf(page);
+  assert.deepEqual(await page.evaluate(() => JSON.parse(localStorage.getItem('comfyd.last.file drawn.json')).values), {});
+  await page.close();
+});
+
+test('texts in a picture are read as they were written', async () => {
+  const page = await on.open();
+  const graph = { ...workflow('01_simple_save'), 9: { class_type: 'TextOut', inputs: { text: 'Größe 日本' } } };
+  const utf8 = Buffer.from(JSON.stringify(graph)).toString('latin1');
+  await drop(page, 'utf8.png', 'image/png', png({ prompt: utf8 }));
+  await page.waitForSelector('.fields');
+  await page.click('button:has-text("Run Workflow")');
+  assert.equal((await graphOf(await runOf(page)))['9'].inputs.text, 'Größe 日本');
+  await page.close();
+});
+
+test('a template that is put into its folder appears on the page that is open', async () => {
+  const page = await on.open('?view=new', '[data-template]');
+  mkdirSync(join(on.server.folder, 'workflows'), { recursive: true });
+  writeFileSync(join(on.server.folder, 'workflows/mine.json'), JSON.stringify(workflow('01_simple_save')));
+  await page.waitForSelector('[data-template=mine]');
+  rmSync(join(on.server.folder, 'workflows/mine.json'));
+  await page.waitForSelector('[data-template=mine]', { state: 'detached' });
   await page.close();
 });
 

@@ -90,7 +90,7 @@ export class Feed {
       noteRuns(page.runs);
       const runs = page.runs.filter((run) => run.outputs > 0);
       for (let at = 0; at < runs.length; at += AT_ONCE) {
-        const found = await Promise.all(runs.slice(at, at + AT_ONCE).map((run) => this.#read(run)));
+        const found = await Promise.all(runs.slice(at, at + AT_ONCE).map((run) => this.#readOrDrop(run)));
         const shown = new Set(this.made.peek().map((one) => one.summary.run_id));
         this.made.value = [...this.made.peek(), ...found.filter((one) => one.shots.length > 0 && !shown.has(one.summary.run_id))];
       }
@@ -113,19 +113,19 @@ export class Feed {
       const ids = [...this.news.peek()];
       this.news.value = new Set();
       try {
-        for (const id of ids) {
-          const summary = this.#fresh.get(id);
-          if (!summary || this.#isRead(summary)) continue;
-          this.#put(await this.#read(summary));
-          if (this.#fresh.get(id) === summary) this.#fresh.delete(id);
+        while (ids.length > 0) {
+          const summary = this.#fresh.get(ids[0] ?? '');
+          if (summary && !this.#isRead(summary)) this.#put(await this.#readOrDrop(summary));
+          if (summary && this.#fresh.get(summary.run_id) === summary) this.#fresh.delete(summary.run_id);
+          ids.shift();
         }
         this.#forgive();
       } catch (thrown) {
         if (this.#abort.signal.aborted) break;
         this.state.value = { ...this.state.peek(), problem: problemOf(thrown).message };
-        // The server may be busy; they are still news.
+        // The server may be busy; what was not read is still news.
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-        this.news.value = new Set([...ids, ...this.news.peek()]);
+        this.news.value = new Set([...ids.filter((id) => this.#fresh.has(id)), ...this.news.peek()]);
       }
     }
     this.#refreshing = false;
@@ -168,6 +168,18 @@ export class Feed {
       news.add(run.run_id);
     }
     if (news.size !== this.news.peek().size) this.news.value = news;
+  }
+
+  /** Reads a run. One that is gone or damaged has nothing to show, and holds up no other. */
+  async #readOrDrop(summary: Summary): Promise<Made> {
+    try {
+      return await this.#read(summary);
+    } catch (thrown) {
+      const { status } = problemOf(thrown);
+      if (status < 400 || status > 499 || status === 401 || status === 429) throw thrown;
+      this.#seen.set(summary.run_id, summary.seq);
+      return { summary, shots: [] };
+    }
   }
 
   async #read(summary: Summary): Promise<Made> {

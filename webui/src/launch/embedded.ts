@@ -54,15 +54,24 @@ function split(body: Uint8Array): { key: string; rest: Uint8Array } | undefined 
   return end < 0 ? undefined : { key: new TextDecoder('latin1').decode(body.subarray(0, end)), rest: body.subarray(end + 1) };
 }
 
+/** What writes pictures often writes UTF-8 where Latin-1 is said to be: a text that is UTF-8 is taken for that. */
+function decoded(data: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    return Array.from(data, (byte) => String.fromCharCode(byte)).join('');
+  }
+}
+
 function plainText(body: Uint8Array): Text | undefined {
   const parts = split(body);
-  return parts && { key: parts.key, value: new TextDecoder('latin1').decode(parts.rest) };
+  return parts && { key: parts.key, value: decoded(parts.rest) };
 }
 
 async function packedText(body: Uint8Array): Promise<Text | undefined> {
   const parts = split(body);
   if (!parts) return undefined;
-  return { key: parts.key, value: new TextDecoder('latin1').decode(await inflated(parts.rest.subarray(1))) };
+  return { key: parts.key, value: decoded(await inflated(parts.rest.subarray(1))) };
 }
 
 /** A text in any script: the word, two flags, language, translated word, text. */

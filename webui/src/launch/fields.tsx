@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useEffect, useId } from 'preact/hooks';
 import type { Field } from '../api/types';
 import { bytes } from '../parts/time';
-import { diced, isFile, isInteger, isNumber, wrongWith } from './values';
+import { diced, isFile, isInteger, isNumber, typed, wrongWith } from './values';
 
 /** Props of a field. */
 export interface FieldProps {
@@ -13,6 +13,8 @@ export interface FieldProps {
   file: File | undefined;
   /** Whether a seed is drawn anew for each run. */
   fresh: boolean;
+  /** Whether the workflow draws the value anew for each run, if it is left as it is. */
+  drawn: boolean;
   onValue: (value: string | boolean) => void;
   onFile: (file: File | undefined) => void;
   onFresh: (fresh: boolean) => void;
@@ -31,6 +33,7 @@ export function FormField(props: FieldProps): JSX.Element {
         ? <label class="check" for={id} title={field.tooltip ?? undefined}><input id={id} type="checkbox" checked={value === true} onChange={(event) => props.onValue(event.currentTarget.checked)} /> {label}</label>
         : <label for={id} title={field.tooltip ?? undefined}>{label}</label>}
       {field.kind !== 'boolean' && <Control {...props} id={id} long={long} wrong={wrong !== undefined} />}
+      {props.drawn && value === typed(field.default) && <p class="muted wrong">Drawn anew for each run, as the canvas says, unless it is changed here.</p>}
       {wrong !== undefined && <p class="text-bad wrong" role="alert">{wrong}</p>}
     </div>
   );

@@ -10,10 +10,10 @@ import { BatchEditor } from './batch';
 import { batchOf, bodyOf } from './body';
 import { FormField } from './fields';
 import { Preflight, useFindings } from './preflight';
-import { keepLast, lastOf } from './last';
+import { changedOf, keepLast, lastOf } from './last';
 import { type Source, spare } from './source';
-import { type Sheet, variationsText } from './sheet';
-import { diced, filled, isFile, startOf, type Values, wrongWith } from './values';
+import { drawnInto, type Sheet, variationsText } from './sheet';
+import { diced, filled, followed, isFile, startOf, type Values, wrongWith } from './values';
 
 const MOST_AT_ONCE = 64;
 
@@ -30,7 +30,7 @@ export interface FormPageProps {
 export function FormPage({ source, instances, byDefault, chosen, onChoose }: FormPageProps): JSX.Element {
   const { form } = source;
   const last = useMemo(() => lastOf(source.key), [source.key]);
-  const values = useSignal<Values>(startOf(form, last.values));
+  const values = useSignal<Values>(startOf(form, last));
   const fresh = useSignal<string[]>(last.fresh);
   const files = useSignal<Record<string, File>>({});
   const name = useSignal('');
@@ -40,11 +40,16 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
   const sheet = useSignal<Sheet | undefined>(undefined);
   /** What is being sent: after a lost answer the same is sent again under the same keys, so that nothing runs twice. */
   const sending = useRef<{ wish: string; runs: { body: FormData; key: string; made: string | undefined }[] } | undefined>(undefined);
-  const batch = useRef<{ body: string; key: string } | undefined>(undefined);
+  const batch = useRef<{ wish: string; body: string; key: string } | undefined>(undefined);
   const problem = useSignal<Problem | undefined>(undefined);
   /** Whether it is queued although the look beforehand says that it would be refused. */
   const anyway = useSignal(false);
   const target = chosen ?? byDefault?.name;
+  const before = useRef(form);
+  useEffect(() => {
+    if (before.current !== form) values.value = followed(values.peek(), before.current, form);
+    before.current = form;
+  }, [form]);
   useEffect(() => {
     const first = form.find((field) => field.kind === 'image');
     const kept = spare.peek();
@@ -69,8 +74,8 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
     busy.value = true;
     problem.value = undefined;
     try {
-      keepLast(source.key, { values: values.value, fresh: fresh.value });
-      const wish = JSON.stringify([values.value, fresh.value, Object.entries(files.value).map(([id, file]) => [id, file.name, file.size, file.lastModified]), chosen, name.value, times.value, front, insists]);
+      keepLast(source.key, changedOf(form, values.value, fresh.value));
+      const wish = JSON.stringify([source.template, source.text, source.canvas, values.value, fresh.value, Object.entries(files.value).map(([id, file]) => [id, file.name, file.size, file.lastModified]), chosen, name.value, times.value, front, insists]);
       if (sending.current?.wish !== wish) {
         sending.current = { wish, runs: Array.from({ length: times.value }, (_, index) => {
           const drawn = { ...values.value };
@@ -91,9 +96,15 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
 
   const runBatch = async (): Promise<void> => {
     if (!sheet.value) return;
-    keepLast(source.key, { values: values.value, fresh: fresh.value });
-    const body = batchOf(source, values.value, { instance: chosen, name: name.value.trim(), front: false, unchecked: insists }, variationsText(form, sheet.value));
-    if (batch.current?.body !== body) batch.current = { body, key: freshKey() };
+    keepLast(source.key, changedOf(form, values.value, fresh.value));
+    const wish = JSON.stringify([source.template, source.text, source.canvas, values.value, fresh.value, sheet.value, chosen, name.value, insists]);
+    if (batch.current?.wish !== wish) {
+      const seeds = form.filter((field) => field.kind === 'seed' && fresh.value.includes(field.id)).map((field) => field.id);
+      const kept = Object.fromEntries(Object.entries(values.value).filter(([id]) => !seeds.includes(id)));
+      const body = batchOf(source, kept, { instance: chosen, name: name.value.trim(), front: false, unchecked: insists }, variationsText(form, drawnInto(sheet.value, seeds)));
+      batch.current = { wish, body, key: freshKey() };
+    }
+    const { body } = batch.current;
     const { runs } = await sendReady<{ runs: { run_id: string }[] }>('/api/v1/batches', body, { 'Idempotency-Key': batch.current.key });
     batch.current = undefined;
     if (runs[0]) openRun(runs[0].run_id);
@@ -113,7 +124,7 @@ export function FormPage({ source, instances, byDefault, chosen, onChoose }: For
         {shown.length === 0 && <p class="muted">This workflow has no values of its own.</p>}
         <div class="fields">
           {shown.map((field) => (
-            <FormField key={field.id} field={field} value={values.value[field.id] ?? ''} file={files.value[field.id]} fresh={fresh.value.includes(field.id)}
+            <FormField key={field.id} field={field} value={values.value[field.id] ?? ''} file={files.value[field.id]} fresh={fresh.value.includes(field.id)} drawn={source.drawn.has(field.id)}
               onValue={(value) => (values.value = { ...values.value, [field.id]: value })}
               onFile={(file) => (files.value = withFile(files.value, field, file))}
               onFresh={(on) => (fresh.value = on ? [...fresh.value, field.id] : fresh.value.filter((id) => id !== field.id))} />

@@ -1,10 +1,19 @@
 /** What was sent last for a workflow: its form begins with it. Kept on this device, for the newest few workflows. */
-import type { Values } from './values';
+import type { Field } from '../api/types';
+import { isFile, typed, type Values } from './values';
 
-/** Values, and the seeds that are drawn anew each time. */
+/** Values that were changed, what the workflow had instead of each then, and the seeds that are drawn anew each time. */
 export interface Last {
   values: Values;
+  instead: Values;
   fresh: string[];
+}
+
+/** What of a form is to be kept: what was left as it is comes from the workflow, which may be another one the next time. */
+export function changedOf(form: readonly Field[], values: Values, fresh: string[]): Last {
+  const changed = form.filter((field) => !isFile(field) && values[field.id] !== undefined && values[field.id] !== typed(field.default));
+  const of = (value: (field: Field) => string | boolean): Values => Object.fromEntries(changed.map((field) => [field.id, value(field)]));
+  return { values: of((field) => values[field.id] as string | boolean), instead: of((field) => typed(field.default)), fresh };
 }
 
 const BEFORE = 'comfyd.last.';
@@ -15,9 +24,10 @@ const KEPT = 50;
 /** What was sent last, if it is known. */
 export function lastOf(key: string): Last {
   try {
-    return (JSON.parse(localStorage.getItem(BEFORE + key) ?? 'null') as Last | null) ?? { values: {}, fresh: [] };
+    const kept = JSON.parse(localStorage.getItem(BEFORE + key) ?? 'null') as Partial<Last> | null;
+    return { values: kept?.values ?? {}, instead: kept?.instead ?? {}, fresh: kept?.fresh ?? [] };
   } catch {
-    return { values: {}, fresh: [] };
+    return { values: {}, instead: {}, fresh: [] };
   }
 }
 

@@ -6,6 +6,7 @@ import { get, problemOf } from '../api/client';
 import type { Instance, Template } from '../api/types';
 import { go, hrefOf, onLink, route } from '../app/route';
 import { useRead } from '../live/read';
+import { hints } from '../live/store';
 import { Box, Empty, Tile } from '../parts/tile';
 import { FormPage } from './form-page';
 import { dropped, dropProblem, FILE, ofDropped, ofTemplate, type Source, spare, takeFile } from './source';
@@ -18,7 +19,7 @@ export function NewRun(): JSX.Element {
 
 /** The templates as cards, and a place for files. */
 function Choice(): JSX.Element {
-  const { value: templates, problem } = useRead('templates', async (abort) => (await get<{ workflows: Template[] }>('/api/v1/workflows', abort)).workflows);
+  const { value: templates, problem } = useRead('templates', async (abort) => (await get<{ workflows: Template[] }>('/api/v1/workflows', abort)).workflows, hints.workflows.value);
   return (
     <div class="stack launch">
       {dropProblem.value !== undefined && <Box tone="warn" role="alert">{dropProblem.value}</Box>}
@@ -92,6 +93,16 @@ function useInstances(): { all: Instance[]; byDefault: Instance | undefined; isR
   return { all: all.value ?? [], byDefault: all.value?.find((one) => one.default), isRead: all.value !== undefined };
 }
 
+const numbers = new Map<string, number>();
+
+/** A number for a text: the same for the same one. */
+function numberOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const known = numbers.get(text) ?? numbers.size + 1;
+  numbers.set(text, known);
+  return known;
+}
+
 /** A source that is read for an instance, and its form. */
 function Prepared({ name }: { name: string }): JSX.Element {
   const { all, byDefault, isRead } = useInstances();
@@ -104,22 +115,21 @@ function Prepared({ name }: { name: string }): JSX.Element {
     return ofTemplate(name, undefined, abort);
   }));
   const { value, problem } = useRead(isRead ? JSON.stringify([name, target, file?.key ?? file?.name, file?.text]) : undefined, read);
-  // While it is read for another instance the form stays.
-  const last = useRef<Source | undefined>(undefined);
-  if (value) last.current = value;
-  const source = last.current;
-  if (problem) {
-    return (
-      <div class="stack launch">
-        <Box tone="bad" role="alert">
-          <h3>This cannot be run</h3>
-          <p>{problem.message}</p>
-          <p class="muted">{problem.hint}</p>
-          <div class="actions"><button type="button" onClick={() => go({ name: undefined })}>Back to the templates</button></div>
-        </Box>
-      </div>
-    );
-  }
-  if (!source) return <Empty title="Reading the workflow …" />;
-  return <FormPage key={source.key} source={source} instances={all} byDefault={byDefault} chosen={chosen.value} onChoose={(to) => (chosen.value = to)} />;
+  // While it is read for another instance the form stays; another file is another form.
+  const last = useRef<{ file: typeof file; source: Source } | undefined>(undefined);
+  if (value) last.current = { file, source: value };
+  const source = last.current?.file === file ? last.current?.source : undefined;
+  const wrong = problem && (
+    <div class="stack launch">
+      <Box tone="bad" role="alert">
+        <h3>{source ? 'It cannot be read for this instance' : 'This cannot be run'}</h3>
+        <p>{problem.message}</p>
+        <p class="muted">{problem.hint}</p>
+        <div class="actions"><button type="button" onClick={() => go({ name: undefined })}>Back to the templates</button></div>
+      </Box>
+    </div>
+  );
+  if (!source) return wrong ?? <Empty title="Reading the workflow …" />;
+  // Another file of the same name is another form.
+  return <>{wrong}<FormPage key={`${source.key} ${numberOf(source.text)}`} source={source} instances={all} byDefault={byDefault} chosen={chosen.value} onChoose={(to) => (chosen.value = to)} /></>;
 }

@@ -1,6 +1,6 @@
 /** A table of values: a column for each input that varies, a row for each run. */
 import type { Field } from '../api/types';
-import { inputsText, wrongWith } from './values';
+import { diced, inputsText, wrongWith } from './values';
 
 /** The table: ids of fields, and what stands below each. */
 export interface Sheet {
@@ -11,9 +11,8 @@ export interface Sheet {
 /** The most runs of one batch. */
 export const MOST_ROWS = 1000;
 
-/** Splits a pasted table into cells: tabs or commas between them, quotes around what holds one. */
-export function cellsOf(text: string): string[][] {
-  const between = text.includes('\t') ? '\t' : ',';
+/** Splits a pasted table into cells by what stands between them, if anything; quotes are around what holds one. */
+function cellsOf(text: string, between: string | undefined): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];
   let cell = '';
@@ -38,7 +37,7 @@ export function cellsOf(text: string): string[][] {
     } else if (letter === '"' && cell.trim() === '') {
       quoted = true;
       cell = '';
-    } else if (letter === between) endCell();
+    } else if (between !== undefined && letter === between) endCell();
     else if (letter === '\n') endRow();
     else if (letter !== '\r') cell += letter;
   }
@@ -54,7 +53,11 @@ function isCalled(field: Field, name: string): boolean {
 
 /** A pasted table. Its first line names the inputs; without names it goes below the columns that are there. Throws what is wrong, in words. */
 export function sheetOf(text: string, form: readonly Field[], before: Sheet): Sheet {
-  const cells = cellsOf(text);
+  const nameable = (name: string): boolean => form.some((field) => isCalled(field, name));
+  // Prompts have commas: they separate only where the first line, split by them, names inputs and nothing else.
+  const byCommas = cellsOf(text, ',');
+  const isCsv = !text.includes('\t') && (byCommas[0]?.length ?? 0) > 1 && byCommas[0]?.every(nameable) === true;
+  const cells = text.includes('\t') ? cellsOf(text, '\t') : isCsv ? byCommas : cellsOf(text, undefined);
   const [head = []] = cells;
   const named = head.map((name) => form.find((field) => isCalled(field, name)));
   const isNamed = named.some((field) => field !== undefined);
@@ -69,9 +72,20 @@ export function sheetOf(text: string, form: readonly Field[], before: Sheet): Sh
   return { columns, rows: rows.map((row) => columns.map((_, index) => row[index] ?? '')) };
 }
 
+const ON = /^(true|yes|1|on)$/i;
+const OFF = /^(false|no|0|off)$/i;
+
 /** What is wrong in a cell; an empty one takes the value of the form. */
 export function wrongCell(field: Field | undefined, cell: string): string | undefined {
-  return cell === '' || !field ? undefined : wrongWith(field, cell);
+  if (cell === '' || !field) return undefined;
+  if (field.kind === 'boolean') return ON.test(cell) || OFF.test(cell) ? undefined : 'Give yes or no.';
+  return wrongWith(field, cell);
+}
+
+/** The table with a number by chance for these seeds in each row that has none. */
+export function drawnInto(sheet: Sheet, seeds: readonly string[]): Sheet {
+  const columns = [...sheet.columns, ...seeds.filter((id) => !sheet.columns.includes(id))];
+  return { columns, rows: sheet.rows.map((row) => columns.map((id, index) => (seeds.includes(id) && !row[index] ? diced() : (row[index] ?? '')))) };
 }
 
 /** The table as the `variations` of a batch. */
@@ -81,7 +95,7 @@ export function variationsText(form: readonly Field[], sheet: Sheet): string {
       const field = form.find((known) => known.id === id);
       const cell = row[index] ?? '';
       // What equals the workflow's own value is sent all the same: the form may have another.
-      return field && cell !== '' ? [{ field: { ...field, default: undefined }, value: field.kind === 'boolean' ? /^(true|yes|1|on)$/i.test(cell) : cell }] : [];
+      return field && cell !== '' ? [{ field: { ...field, default: undefined }, value: field.kind === 'boolean' ? ON.test(cell) : cell }] : [];
     });
     return `{"inputs":${inputsText(given.map(({ field }) => field), Object.fromEntries(given.map(({ field, value }) => [field.id, value])), {})}}`;
   };

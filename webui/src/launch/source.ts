@@ -20,6 +20,8 @@ export interface Source {
   canvas: string | undefined;
   graph: Record<string, GraphNode>;
   form: Field[];
+  /** The fields whose value the canvas draws anew for each run: texts with choices and dates. */
+  drawn: ReadonlySet<string>;
   /** What was put right when a canvas was converted. */
   warnings: string[];
 }
@@ -130,7 +132,7 @@ function lenient(text: string): string {
 export async function ofTemplate(name: string, instance: string | undefined, abort: AbortSignal): Promise<Source> {
   const query = instance === undefined ? '' : `?instance=${encodeURIComponent(instance)}`;
   const detail = await get<TemplateDetail>(`/api/v1/workflows/${encodeURIComponent(name)}${query}`, abort);
-  return { key: name, title: detail.title, description: detail.description ?? undefined, template: name, text: undefined, canvas: undefined, graph: detail.workflow as unknown as Source['graph'], form: detail.form, warnings: [] };
+  return { key: name, title: detail.title, description: detail.description ?? undefined, template: name, text: undefined, canvas: undefined, graph: detail.workflow as unknown as Source['graph'], form: detail.form, drawn: new Set(), warnings: [] };
 }
 
 interface Converted {
@@ -154,7 +156,21 @@ export async function ofDropped(file: Dropped, instance: string | undefined): Pr
   if (nodes.length === 0 || !nodes.every((node) => typeof node?.class_type === 'string')) {
     throw new Problem(400, { code: 'no_workflow', message: `“${file.name}” is no workflow of ComfyUI.`, hint: 'A workflow in API format has ids with class_type, a canvas has nodes and links.' });
   }
-  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text: file.text, canvas: Array.isArray(read.nodes) ? undefined : file.canvas, graph, form: formOf(graph, await classesOf(nodes, instance)), warnings };
+  const isDrawn = Array.isArray(read.nodes);
+  const form = formOf(graph, await classesOf(nodes, instance));
+  return { key: file.key ?? `file ${file.name}`, title, description: undefined, template: undefined, text: file.text, canvas: isDrawn ? undefined : file.canvas, graph, form, drawn: isDrawn ? drawnIn(read, form) : new Set(), warnings };
+}
+
+/** The fields with a text that is not in the canvas as it is, if the canvas has texts that are drawn. */
+function drawnIn(canvas: Record<string, unknown>, form: readonly Field[]): ReadonlySet<string> {
+  const texts = new Set<string>();
+  const gather = (value: unknown): void => {
+    if (typeof value === 'string') texts.add(value);
+    else if (value !== null && typeof value === 'object') Object.values(value).forEach(gather);
+  };
+  gather(canvas);
+  if (![...texts].some((text) => /\{[^{}]*\|[^{}]*\}|%[^%\n]+%/.test(text))) return new Set();
+  return new Set(form.filter(({ default: own }) => typeof own === 'string' && own !== '' && !texts.has(own)).map((field) => field.id));
 }
 
 /** What the instance says of the classes of a graph; nothing where it cannot be asked, then the form has no lists to choose from. */

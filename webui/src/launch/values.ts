@@ -27,12 +27,21 @@ export function typed(value: unknown): string | boolean {
   return typeof value === 'boolean' ? value : value === null || value === undefined ? '' : typeof value === 'string' ? value : String(value);
 }
 
-/** What the fields have at first: what was sent last, else what the workflow has. */
-export function startOf(form: Field[], last: Values): Values {
+/** What the fields have at first: what was sent last instead of the same value of the workflow, else what the workflow has. */
+export function startOf(form: readonly Field[], { values, instead }: { values: Values; instead: Values }): Values {
   return Object.fromEntries(form.map((field) => {
-    const before = last[field.id];
+    const before = values[field.id];
     const own = typed(field.default);
-    return [field.id, before !== undefined && typeof before === typeof own && !isFile(field) ? before : own];
+    return [field.id, before !== undefined && instead[field.id] === own && typeof before === typeof own && !isFile(field) ? before : own];
+  }));
+}
+
+/** The values after the workflow was read anew, such as for another instance: what nobody changed follows it. */
+export function followed(values: Values, before: readonly Field[], form: readonly Field[]): Values {
+  const old = new Map(before.map((field) => [field.id, typed(field.default)]));
+  return Object.fromEntries(form.map((field) => {
+    const value = values[field.id];
+    return [field.id, value === undefined || value === old.get(field.id) ? typed(field.default) : value];
   }));
 }
 

@@ -219,6 +219,7 @@ export class Hub {
       }
       case 'setups':
       case 'instances':
+      case 'workflows':
         this.tell({ say: 'hint', of: sent.name });
         break;
       default:

@@ -15,7 +15,7 @@ export interface Picture {
 }
 
 /** What may have changed, so that who shows it reads it again. */
-export type Hint = 'setups' | 'instances';
+export type Hint = 'setups' | 'instances' | 'workflows';
 
 /** From a page. */
 export type Asked =

@@ -25,7 +25,7 @@ export function useRead<T>(key: string | undefined, read: (abort: AbortSignal) =
     const take = (what: Partial<Read<T>>): void => {
       if (!abort.signal.aborted) found.value = { key, fresh, ...NOTHING, ...what };
     };
-    read(abort.signal).then((value) => take({ value }), (thrown: unknown) => take({ problem: problemOf(thrown) }));
+    read(abort.signal).then((value) => take({ value }), (thrown: unknown) => take({ value: before?.key === key ? before.value : undefined, problem: problemOf(thrown) }));
     return () => abort.abort();
   }, [key, fresh, reconnected.value]);
   return found.value?.key === key ? (found.value ?? NOTHING) : NOTHING;

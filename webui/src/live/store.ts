@@ -40,7 +40,7 @@ export const listEpoch = signal(0);
 /** Counts up when a lost link is there again: what could not be read meanwhile is asked for again. */
 export const reconnected = signal(0);
 /** Each counts up when that may have changed: by word of the server, and when the link is there again. */
-export const hints: Record<Hint, Signal<number>> = { setups: signal(0), instances: signal(0) };
+export const hints: Record<Hint, Signal<number>> = { setups: signal(0), instances: signal(0), workflows: signal(0) };
 
 const newest = new Map<string, Summary>();
 const changed = new Set<string>();

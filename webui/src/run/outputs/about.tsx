@@ -19,7 +19,10 @@ const MOST = 14;
 /** Opens the form of the workflow that made it, with its values. */
 async function change(run: string, name: string | undefined): Promise<void> {
   const [answer, source] = await Promise.all([getText(runPath(run, '/workflow')), import('../../launch/source')]);
-  source.openText({ name: `${name ?? 'workflow'}.json`, text: memberText(answer, 'workflow') ?? '{}', key: `run ${run}` });
+  // Its canvas goes along, so that the new run is drawn as this one; without it it runs all the same.
+  const drawn = memberText(answer, 'canvas')?.startsWith('"') ? await getText(runPath(run, '/canvas')).catch(() => undefined) : undefined;
+  const canvas = drawn === undefined ? undefined : memberText(drawn, 'canvas');
+  source.openText({ name: `${name ?? 'workflow'}.json`, text: memberText(answer, 'workflow') ?? '{}', key: `run ${run}`, ...(canvas !== undefined && { canvas }) });
 }
 
 /** Takes the picture along to the choice of a template. */
