@@ -89,17 +89,20 @@ pub fn text(frame: &str) -> Result<Incoming, BadFrame> {
     Err(BadFrame::Json(first))
 }
 
+/// How ComfyUI, by Python's `json.dumps`, begins the frame that comes most often.
+const STATE: &str = r#"{"type": "progress_state","#;
+
 fn strict(frame: &str) -> Result<Incoming, serde_json::Error> {
+    // Read in one go: what else there is, is first looked through for its end.
+    if frame.starts_with(STATE)
+        && let Ok(message) = serde_json::from_str::<wire::StateMessage>(frame)
+    {
+        return Ok(Incoming::Event(reported(message.data)));
+    }
     let message: wire::Message<'_> = serde_json::from_str(frame)?;
     let kind = message.kind.as_ref();
     let event = match kind {
-        "progress_state" => {
-            let state: wire::ProgressState = data(&message)?;
-            if state.nodes.dropped > 0 {
-                tracing::debug!(dropped = state.nodes.dropped, "a state with too many nodes");
-            }
-            ComfyEvent::ProgressReported { prompt: PromptId(state.prompt_id), nodes: state.nodes.nodes }
-        }
+        "progress_state" => reported(data(&message)?),
         "progress" => {
             let progress: wire::Progress = data(&message)?;
             let (done, total) = wire::steps(progress.value, progress.max);
@@ -140,6 +143,13 @@ fn strict(frame: &str) -> Result<Incoming, serde_json::Error> {
         other => ComfyEvent::Unknown { kind: cut(&readable(other), 100).to_owned() },
     };
     Ok(Incoming::Event(event))
+}
+
+fn reported(state: wire::ProgressState) -> ComfyEvent {
+    if state.nodes.dropped > 0 {
+        tracing::debug!(dropped = state.nodes.dropped, "a state with too many nodes");
+    }
+    ComfyEvent::ProgressReported { prompt: PromptId(state.prompt_id), nodes: state.nodes.nodes }
 }
 
 fn data<'a, T: Deserialize<'a>>(message: &wire::Message<'a>) -> Result<T, serde_json::Error> {

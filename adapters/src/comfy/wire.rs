@@ -100,6 +100,12 @@ pub(super) struct ProgressState {
     pub(super) nodes: Reports,
 }
 
+/// A whole message that is known to be a `progress_state`.
+#[derive(Deserialize)]
+pub(super) struct StateMessage {
+    pub(super) data: ProgressState,
+}
+
 /// The JSON of a preview with metadata.
 #[derive(Deserialize)]
 pub(super) struct PreviewMetadata {

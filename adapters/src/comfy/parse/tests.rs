@@ -70,6 +70,20 @@ fn progress_states() {
 }
 
 #[test]
+fn a_state_is_the_same_however_it_is_written() {
+    let state = r#"{"prompt_id": "P!", "nodes": {"1": {"value": 2.0, "max": 5.0, "state": "running"}}}"#;
+    let rows = [
+        format!(r#"{{"type": "progress_state", "data": {state}}}"#),
+        format!(r#"{{"type":"progress_state","data":{state}}}"#),
+        format!(r#"{{"data": {state}, "type": "progress_state"}}"#),
+        format!(r#"{{"type": "progress_state", "sid": "x", "data": {state}}}"#),
+    ];
+    let read = rows.map(|frame| text(&frame).expect("a message"));
+    assert!(matches!(&read[0], Incoming::Event(ComfyEvent::ProgressReported { nodes, .. }) if nodes[0].done == 2), "{read:?}");
+    assert!(read.iter().all(|other| *other == read[0]), "{read:?}");
+}
+
+#[test]
 fn a_state_of_too_many_nodes_is_cut() {
     let nodes: Vec<String> = (0..wire::MAX_REPORTS + 5).map(|n| format!(r#""{n}": {{"state": "running"}}"#)).collect();
     let frame = format!(r#"{{"prompt_id": "P!", "nodes": {{{}}}}}"#, nodes.join(", "));
