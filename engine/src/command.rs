@@ -45,6 +45,11 @@ pub enum Command {
         /// Also where an old server may stop another prompt instead.
         force: bool,
     },
+    /// Take a second entry of the prompt out of the queue, if there is one that waits.
+    DeleteTwin {
+        /// Its id.
+        prompt_id: PromptId,
+    },
     /// Ask for the end of the instance's own log.
     ReadLog {},
     /// Fetch a file of the instance and store it.

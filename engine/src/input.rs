@@ -56,6 +56,8 @@ pub enum Input {
     Link(InstanceId, LinkChange),
     /// Queue and history were read for a run.
     Reconciled(RunId, RemoteStatus),
+    /// The queue has a run's prompt more than once.
+    TwinSeen(RunId),
     /// comfyd was started again; said once, after all logs are folded.
     Restarted,
     /// Facts of these runs could not be written, and what was told meanwhile is lost; said once writing works again.
@@ -217,6 +219,13 @@ pub enum Outcome {
         n: u32,
         /// The file.
         file: SavedFile,
+    },
+    /// A second entry of the prompt was taken out of the queue.
+    TwinDeleted,
+    /// None was: there is none that waits any more, or the instance did not answer.
+    TwinKept {
+        /// Why.
+        why: String,
     },
     /// The end of the instance's own log.
     LogRead {

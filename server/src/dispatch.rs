@@ -318,6 +318,7 @@ fn unfinished(command: &Command) -> Option<Outcome> {
         Command::Dispatch { .. } => Some(Outcome::Unclear { why }),
         Command::Reconcile { .. } => None,
         Command::Dequeue { .. } | Command::Interrupt { .. } => Some(Outcome::NotStopped { why }),
+        Command::DeleteTwin { .. } => Some(Outcome::TwinKept { why }),
         Command::ReadLog {} => Some(Outcome::LogRead { lines: vec![] }),
         Command::Collect { n, .. } => Some(Outcome::OutputDelayed { n: *n, why }),
         Command::RemoveInputs { .. } => Some(Outcome::InputsDelayed { why }),
@@ -329,6 +330,7 @@ fn unfinished(command: &Command) -> Option<Outcome> {
 enum Slot {
     Stage,
     Dispatch,
+    DeleteTwin,
     ReadLog,
     Collect(u32),
     RemoveInputs,
@@ -351,6 +353,8 @@ impl UnderWay {
         let slot = match &command.command {
             Command::Stage { .. } => Slot::Stage,
             Command::Dispatch { .. } => Slot::Dispatch,
+            // Two at a time could each take one out, and leave none.
+            Command::DeleteTwin { .. } => Slot::DeleteTwin,
             Command::ReadLog {} => Slot::ReadLog,
             Command::Collect { n, .. } => Slot::Collect(*n),
             Command::RemoveInputs { .. } => Slot::RemoveInputs,

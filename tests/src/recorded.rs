@@ -271,6 +271,7 @@ fn named(command: &Command) -> String {
         Command::Reconcile { .. } => "reconcile".into(),
         Command::Dequeue { .. } => "dequeue".into(),
         Command::Interrupt { .. } => "interrupt".into(),
+        Command::DeleteTwin { .. } => "delete the twin".into(),
         Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, file } => format!("collect {n} {}/{}/{}", file.folder, file.subfolder, file.filename),
         Command::RemoveInputs { files } => {

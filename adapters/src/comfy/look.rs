@@ -34,6 +34,8 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     wanted: Vec<Wanted>,
+    /// Runs that were found to have ended and are watched still: they should not be in the queue again.
+    ended: Vec<Wanted>,
     /// Those whose history is asked first: a frame told that they ended.
     direct: BTreeSet<PromptId>,
     /// Whether all are asked for, and the queue with them.
@@ -45,6 +47,8 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Looked {
     found: Vec<(Wanted, RemoteStatus)>,
+    /// The runs whose prompt the queue has more than once.
+    twins: Vec<RunId>,
     /// How many prompts run and wait, if the queue was read.
     remaining: Option<u32>,
 }
@@ -69,15 +73,21 @@ pub(super) async fn look(http: Client, plan: Plan) -> Result<Looked, HttpError> 
             }
         }
         if unfinished.is_empty() {
-            return Ok(Looked { found, remaining: None });
+            return Ok(Looked { found, twins: vec![], remaining: None });
         }
         rest = unfinished;
     }
     let queue = http.queue().await?;
-    let mut elsewhere = Vec::new();
+    let (mut elsewhere, mut twins) = (Vec::new(), Vec::new());
+    for wanted in plan.ended {
+        found.extend(queue.find(wanted.run, &wanted.remote).map(|at| (wanted, at.status)));
+    }
     for mut wanted in rest {
         match queue.find(wanted.run, &wanted.remote) {
             Some(at) => {
+                if queue.is_doubled(wanted.run, &wanted.remote) {
+                    twins.push(wanted.run);
+                }
                 wanted.remote = at.prompt;
                 found.push((wanted, at.status));
             }
@@ -87,7 +97,7 @@ pub(super) async fn look(http: Client, plan: Plan) -> Result<Looked, HttpError> 
     let old = plan.version.is_none_or(|version| !version.takes_prompt_id());
     let asked = futures_util::stream::iter(elsewhere).map(|wanted| past(&http, wanted, old)).buffered(AT_ONCE);
     found.extend(asked.try_collect::<Vec<_>>().await?);
-    Ok(Looked { found, remaining: Some(queue.remaining()) })
+    Ok(Looked { found, twins, remaining: Some(queue.remaining()) })
 }
 
 /// The endings on the newest page, if so many are wanted that it pays.

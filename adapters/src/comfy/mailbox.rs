@@ -138,6 +138,8 @@ impl Mailbox {
                     self.queue.remove(at);
                 }
             }
+            // It is seen again with each look.
+            Input::TwinSeen(_) if self.queue.contains(&input) => return,
             Input::Link(..) => self.thin_changes(),
             _ => {} // The link says nothing else.
         }

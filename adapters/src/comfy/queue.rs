@@ -103,6 +103,20 @@ impl Queue {
         u32::try_from(self.running.len() + self.pending.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether a run's prompt is there more than once.
+    pub fn is_doubled(&self, run: RunId, prompt: &PromptId) -> bool {
+        self.running.iter().chain(&self.pending).filter(|item| item.is(run, prompt)).nth(1).is_some()
+    }
+
+    /// The id of an entry of a run's prompt that waits and is one too many; `ended` says that history has the prompt already.
+    pub fn twin(&self, run: RunId, prompt: &PromptId, ended: bool) -> Option<PromptId> {
+        let one_too_many = ended || self.is_doubled(run, prompt);
+        let waiting = || self.pending.iter().filter(|item| item.is(run, prompt));
+        // An old server gives each an id of its own: the one that we know stays.
+        let other = waiting().find(|item| item.prompt != prompt.0);
+        other.or_else(|| waiting().next()).filter(|_| one_too_many).map(|item| PromptId(item.prompt.clone()))
+    }
+
     /// Where a run's prompt is: by its id, or by our mark where an old server made an id of its own.
     pub fn find(&self, run: RunId, prompt: &PromptId) -> Option<Found> {
         let found = |item: &Item, status| Found { prompt: PromptId(item.prompt.clone()), status };
@@ -143,6 +157,34 @@ mod tests {
         assert_eq!(find(&other, "d"), Some(("d".into(), waiting(4))));
         assert_eq!(find(&other, "gone"), None);
         assert_eq!(Queue::parse(&text).map(|queue| queue.remaining()).ok(), Some(5));
+    }
+
+    #[test]
+    fn a_second_entry_that_waits_is_one_too_many() {
+        let run: RunId = RUN.parse().expect("a run id");
+        let ours = PromptId(RUN.into());
+        let item =
+            |number: u32, id: &str| format!(r#"[{number}, "{id}", {{}}, {{"comfyd": {{"run": "{RUN}", "attempt": 1}}}}, []]"#);
+        let queue = |running: &[&str], pending: &[&str]| {
+            let list = |ids: &[&str]| ids.iter().zip(1..).map(|(id, n)| item(n, id)).collect::<Vec<_>>().join(",");
+            let text = format!(r#"{{"queue_running": [{}], "queue_pending": [{}]}}"#, list(running), list(pending));
+            Queue::parse(&text).expect("a queue")
+        };
+        for (running, pending, ended, doubled, twin) in [
+            (vec![], vec![], true, false, None),
+            (vec![RUN], vec![], false, false, None),
+            (vec![RUN], vec![], true, false, None),
+            (vec![], vec![RUN], false, false, None),
+            (vec![], vec![RUN], true, false, Some(RUN)),
+            (vec![RUN], vec![RUN], false, true, Some(RUN)),
+            (vec![], vec![RUN, RUN], false, true, Some(RUN)),
+            (vec![], vec![RUN, "minted"], false, true, Some("minted")),
+            (vec![], vec!["minted", RUN], false, true, Some("minted")),
+        ] {
+            let queue = queue(&running, &pending);
+            let found = queue.twin(run, &ours, ended).map(|id| id.0);
+            assert_eq!((queue.is_doubled(run, &ours), found.as_deref()), (doubled, twin), "{running:?} {pending:?} {ended}");
+        }
     }
 
     #[test]

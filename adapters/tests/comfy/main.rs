@@ -7,4 +7,5 @@ mod posting;
 mod runs;
 mod stopping;
 mod traces;
+mod twins;
 mod world;

@@ -33,6 +33,9 @@ impl Engine {
             Input::Reconciled(id, status) => {
                 self.runs.get(id).map(|run| on(*id, run.decide_reconciled(self.around(now, run), status))).unwrap_or_default()
             }
+            Input::TwinSeen(id) => {
+                self.runs.get(id).map(|run| on(*id, run.decide_twin(self.around(now, run), false))).unwrap_or_default()
+            }
             Input::Restarted => self.decide_lost(self.runs.values(), "comfyd was not running"),
             Input::CaughtUp(runs) => {
                 let runs = runs.iter().filter_map(|id| self.runs.get(id));

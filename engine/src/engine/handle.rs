@@ -136,7 +136,9 @@ impl Touched {
                 self.instances.insert(instance.clone());
             }
             Input::CaughtUp(runs) => self.runs.extend(runs),
-            Input::Reconciled(run, _) | Input::Request(run, _) | Input::Repaired(run, _) => drop(self.runs.insert(*run)),
+            Input::Reconciled(run, _) | Input::TwinSeen(run) | Input::Request(run, _) | Input::Repaired(run, _) => {
+                self.runs.insert(*run);
+            }
             Input::AddInstance { .. }
             | Input::SetInstance { .. }
             | Input::RemoveInstance { .. }

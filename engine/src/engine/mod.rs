@@ -34,6 +34,8 @@ pub struct Limits {
     pub queue_timeout_ms: u64,
     /// How long a run may be executed.
     pub max_execution_ms: u64,
+    /// Whether a prompt whose fate could not be learned is posted again without anybody asking.
+    pub resubmit_unknown: bool,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             max_open: 10_000,
             queue_timeout_ms: 30 * 60_000,
             max_execution_ms: 24 * 3_600_000,
+            resubmit_unknown: false,
         }
     }
 }

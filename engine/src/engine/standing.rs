@@ -41,7 +41,7 @@ impl Standing {
         Self {
             waits: matches!(phase, Phase::Waiting { .. }),
             staged: *phase == Phase::Staging { progress: Staging::Ready },
-            routed: holds_slot(phase) || matches!(phase, Phase::InDoubt { .. }),
+            routed: holds_slot(phase) || matches!(phase, Phase::InDoubt { .. }) || run.watches_twin(),
             running: *phase == Phase::Running,
             watched: run.is_watched(),
         }

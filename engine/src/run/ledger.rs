@@ -42,6 +42,7 @@ pub(crate) struct Ledger {
     pub(crate) warnings: Vec<Warning>,
     pub(crate) error: Option<RunError>,
     pub(crate) log_tail: LogTail,
+    pub(crate) twins: Twins,
     /// Whether frames were missed, so that nodes can have ended unseen.
     pub(crate) gap: bool,
     /// Absences in a row after the instance had it.
@@ -58,6 +59,23 @@ pub(crate) enum LogTail {
     Owed,
     /// What came of it.
     Noted(Vec<String>),
+}
+
+/// A prompt that was posted again may arrive twice, as the first one can have been on its way still.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Twins {
+    /// Whether it was to be posted again, whoever wanted that.
+    pub(crate) possible: bool,
+    /// How often the configuration alone wanted it.
+    pub(crate) by_policy: u32,
+    /// Until when a second one is looked for.
+    pub(crate) until: Option<Timestamp>,
+    /// When one was last seen to wait.
+    pub(crate) seen: Option<Timestamp>,
+    /// Whether that one is to be taken out of the queue.
+    pub(crate) owed: bool,
+    /// Whether the prompt was seen to run twice.
+    pub(crate) ran: bool,
 }
 
 /// How often a prompt that the instance had was in neither queue nor history.
@@ -142,6 +160,7 @@ impl Ledger {
             warnings: prompt.notes.iter().map(Warning::of).collect(),
             error: None,
             log_tail: LogTail::Unwanted,
+            twins: Twins::default(),
             gap: false,
             missing: Missing::default(),
             spec,

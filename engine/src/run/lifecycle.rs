@@ -95,7 +95,9 @@ impl Ledger {
                 search.last = Some(event.at);
                 Handled
             }
-            RunEvent::ResubmitRequested(_) => {
+            RunEvent::ResubmitRequested(wish) => {
+                self.twins.possible = true;
+                self.twins.by_policy += u32::from(wish.by_policy);
                 self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted]);
                 // Time limits count from the new attempt.
                 (self.submitted, self.started) = (None, None);
@@ -311,6 +313,9 @@ impl Ledger {
             RunEvent::InputsRemovalIntended(_) | RunEvent::InputsRemovalDelayed(_) | RunEvent::InputsRemoved(_) => {
                 self.move_inputs(&event.event, outbox);
             }
+            RunEvent::TwinFound(fact) => self.find_twin(fact.running, event.at, outbox),
+            RunEvent::TwinDeleted(_) => self.twins.owed = false,
+            RunEvent::TwinWatchEnded(_) => (self.twins.until, self.twins.owed) = (None, false),
             RunEvent::RunCreated(_)
             | RunEvent::StagingStarted(_)
             | RunEvent::Staged(_)

@@ -163,6 +163,11 @@ impl Run {
         self.ledger.log_tail == LogTail::Owed
     }
 
+    /// Whether it was posted again a moment ago, so that the instance may have it a second time.
+    pub fn watches_twin(&self) -> bool {
+        self.ledger.twins.until.is_some()
+    }
+
     /// Whether somebody or a limit wants it stopped.
     pub fn is_stopping(&self) -> bool {
         self.ledger.wants_stop()
@@ -188,14 +193,14 @@ impl Run {
         self.ledger.ended
     }
 
-    /// Whether nothing is left to do for it: it has ended, neither an output nor the end of the instance's log is owed, and what it uploaded is not to be removed any more.
+    /// Whether nothing is left to do for it: it is done, and what it uploaded is not to be removed any more.
     pub fn is_over(&self) -> bool {
         self.is_done() && !self.owes_removal()
     }
 
-    /// Whether it has ended, and neither an output nor the end of the instance's log is owed.
+    /// Whether it has ended, neither an output nor the end of the instance's log is owed, and no second copy of its prompt is looked for.
     pub fn is_done(&self) -> bool {
-        self.phase.is_settled() && self.ledger.outputs.all_settled() && !self.owes_log()
+        self.phase.is_settled() && self.ledger.outputs.all_settled() && !self.owes_log() && !self.watches_twin()
     }
 
     /// Whether what it uploaded is still to be removed.
@@ -241,13 +246,8 @@ impl Run {
     pub fn is_watched(&self) -> bool {
         match self.phase {
             Phase::InDoubt { .. } | Phase::Pending { .. } | Phase::Running => true,
-            Phase::Waiting { .. }
-            | Phase::Staging { .. }
-            | Phase::Submitting
-            | Phase::Collecting
-            | Phase::Completed
-            | Phase::Failed
-            | Phase::Cancelled => false,
+            Phase::Collecting | Phase::Completed | Phase::Failed | Phase::Cancelled => self.watches_twin(),
+            Phase::Waiting { .. } | Phase::Staging { .. } | Phase::Submitting => false,
         }
     }
 }

@@ -11,6 +11,9 @@ use super::nodes::NodeState;
 use super::outputs::Place;
 use super::phase::Phase;
 
+/// How long after it arrived a prompt that was posted again is looked for a second time (reliability.md 5 step 4).
+const TWIN_WATCH_MS: u64 = 60_000;
+
 impl Ledger {
     /// The one place that posts a prompt: its cause is a synced intent.
     pub(super) fn dispatching(&mut self, intent: &SubmitIntended, seq: Seq, outbox: &mut Outbox) -> Phase {
@@ -32,6 +35,9 @@ impl Ledger {
     pub(super) fn arrived(&mut self, fact: &Submitted, at: Timestamp, outbox: &mut Outbox) -> Phase {
         self.prompt_id = fact.prompt_id.clone();
         self.submitted = self.submitted.or(Some(at));
+        if self.twins.possible {
+            self.twins.until = Some(at.plus_ms(TWIN_WATCH_MS));
+        }
         self.clear(&[AttentionKind::SubmitUnknown, AttentionKind::RemoteRestarted, AttentionKind::SubmitDelayed]);
         if self.wants_stop() {
             outbox.say(Command::Dequeue { prompt_id: self.prompt_id.clone() });
@@ -70,6 +76,18 @@ impl Ledger {
 
     pub(super) fn say_interrupt(&self, force: bool, outbox: &mut Outbox) {
         outbox.say(Command::Interrupt { prompt_id: self.prompt_id.clone(), force });
+    }
+
+    pub(super) fn find_twin(&mut self, running: bool, at: Timestamp, outbox: &mut Outbox) {
+        if running {
+            self.twins.ran = true;
+            let message = "The prompt was posted again after its first answer was lost, and ComfyUI had both: it ran twice.";
+            self.warn("ran_twice", message.to_owned(), None);
+        } else {
+            self.twins.seen = Some(at);
+            self.twins.owed = true;
+            outbox.say(Command::DeleteTwin { prompt_id: self.prompt_id.clone() });
+        }
     }
 
     pub(super) fn take_refusal(&mut self, refused: &OutputsRefused) {

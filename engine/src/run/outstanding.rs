@@ -20,6 +20,9 @@ impl Run {
                 outbox.say(Command::Collect { n: output.n, file: file.clone() });
             }
         }
+        if self.ledger.twins.owed {
+            outbox.say(Command::DeleteTwin { prompt_id: self.ledger.prompt_id.clone() });
+        }
         if self.owes_log() {
             outbox.say(Command::ReadLog {});
         }

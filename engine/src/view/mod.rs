@@ -26,6 +26,7 @@ pub const SCHEMA: u32 = 1;
 /// A run as its readers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "each is one question that readers ask")]
 pub struct RunView {
     /// The version of this shape.
     pub schema: u32,
@@ -80,6 +81,9 @@ pub struct RunView {
     pub outputs: Vec<OutputView>,
     /// Why it failed.
     pub error: Option<ErrorView>,
+    /// Whether it was posted again within the last minute, so that ComfyUI is looked at for a second copy; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub twin_watch: bool,
     /// Whether the end of the instance's log is still to come; for who follows it, and not written.
     #[serde(skip)]
     pub owes_log: bool,
@@ -129,6 +133,7 @@ impl RunView {
                 estimated_completion: estimate::completion(run).map(Time),
             },
             outputs: run.outputs().iter().map(|(output, place)| OutputView::of(output, place)).collect(),
+            twin_watch: run.watches_twin(),
             owes_log: run.owes_log(),
             error: run.error().map(|error| ErrorView::of(error, run.log_lines())),
         }

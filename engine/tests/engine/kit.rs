@@ -77,6 +77,8 @@ fn event_word(event: &RunEvent) -> String {
         RunEvent::OutputLost(fact) => fact.n.to_string(),
         RunEvent::OutputDelayed(fact) => fact.n.to_string(),
         RunEvent::OutputRetried(fact) => fact.n.to_string(),
+        RunEvent::TwinFound(fact) => if fact.running { "running" } else { "" }.to_owned(),
+        RunEvent::ResubmitRequested(fact) => if fact.by_policy { "by policy" } else { "" }.to_owned(),
         RunEvent::AttentionRaised(fact) => fact.kind.as_str().to_owned(),
         RunEvent::AttentionCleared(fact) => fact.kind.as_str().to_owned(),
         RunEvent::Failed(fact) => fact.error.code.clone(),
@@ -93,6 +95,7 @@ fn command_word(said: &Addressed) -> String {
         Command::Dequeue { .. } => "dequeue".into(),
         Command::Interrupt { force: false, .. } => "interrupt".into(),
         Command::Interrupt { force: true, .. } => "interrupt by force".into(),
+        Command::DeleteTwin { .. } => "delete the twin".into(),
         Command::ReadLog {} => "read the log".into(),
         Command::Collect { n, .. } => format!("collect {n}"),
         Command::RemoveInputs { files } => {

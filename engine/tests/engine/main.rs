@@ -21,3 +21,4 @@ mod samples;
 mod setups;
 mod stored;
 mod strategies;
+mod twins;

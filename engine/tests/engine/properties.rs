@@ -115,7 +115,8 @@ proptest! {
             for recorded in after {
                 let kind = recorded.event.kind();
                 let known = ["log_repaired", "instance_log_noted"].contains(&kind);
-                prop_assert!(known || kind.starts_with("output_") || kind.starts_with("inputs_"), "{} after the ending", kind);
+                let begins = ["output_", "inputs_", "twin_"].iter().any(|begin| kind.starts_with(begin));
+                prop_assert!(known || begins, "{} after the ending", kind);
             }
         }
     }
@@ -131,6 +132,7 @@ proptest! {
                     Command::Stage { .. }
                     | Command::Dequeue { .. }
                     | Command::Interrupt { .. }
+                    | Command::DeleteTwin { .. }
                     | Command::ReadLog {}
                     | Command::Collect { .. }
                     | Command::RemoveInputs { .. } => {
@@ -306,6 +308,7 @@ proptest! {
                 Input::Request(..)
                 | Input::RemoveInstance { .. }
                 | Input::Reconciled(..)
+                | Input::TwinSeen(_)
                 | Input::Restarted
                 | Input::CaughtUp(_)
                 | Input::Repaired(..)

@@ -42,7 +42,12 @@ pub(crate) enum Came<'a> {
 
 /// Lives through a history; `look` sees the state after each act.
 pub(crate) fn live(acts: &[Act], mut look: impl FnMut(&Rig, Came<'_>)) -> Rig {
-    let mut rig = Rig::new(Limits { max_concurrent: 2, ..Limits::default() });
+    let mut rig = Rig::new(Limits {
+        max_concurrent: 2,
+        // Both ways are lived through.
+        resubmit_unknown: acts.len().is_multiple_of(2),
+        ..Limits::default()
+    });
     for act in acts {
         let input = match act {
             Act::Wait(ms) => {
@@ -112,6 +117,7 @@ fn snippet() -> impl Strategy<Value = Vec<Act>> {
         2 => (run(), 1usize..8, select(vec![0, 1_000, 20_000, 60_000])).prop_map(|(run, times, ms)| looks(run, times, ms)),
         1 => place().prop_map(|(run, at)| whole_life(run, &at)),
         1 => place().prop_map(|(run, at)| remote_restart(run, &at)),
+        1 => place().prop_map(|(run, at)| arrives_twice(run, &at)),
         3 => (place(), vec(output(), 1..3), collected()).prop_map(|((run, at), outputs, came)| produces(run, &at, outputs, came)),
         1 => (run(), post_came()).prop_map(|(run, came)| comes_twice(run, &came)),
         1 => (instance(), input()).prop_map(|(at, input)| restarts_twice(&at, input)),
@@ -169,6 +175,12 @@ fn remote_restart(run: RunId, instance: &str) -> Vec<Act> {
     let absent = Act::Say(Input::Reconciled(run, RemoteStatus::Absent));
     let again = Act::Say(Input::Request(run, Request::Resubmit));
     vec![took(run), Act::Say(Input::Link(instance_id(instance), change)), absent, again]
+}
+
+fn arrives_twice(run: RunId, instance: &str) -> Vec<Act> {
+    let seen = Act::Say(Input::TwinSeen(run));
+    let deleted = Act::Answer(Pick::NewestPost(run), Outcome::TwinDeleted);
+    [remote_restart(run, instance), vec![took(run), seen, deleted]].concat()
 }
 
 fn produces(run: RunId, instance: &str, outputs: Vec<Produced>, came: Outcome) -> Vec<Act> {
@@ -295,6 +307,7 @@ fn input() -> impl Strategy<Value = Input> {
             Input::Observed(instance_id(&instance), event)
         }),
         3 => (instance(), link()).prop_map(|(instance, change)| Input::Link(instance_id(&instance), change)),
+        1 => run().prop_map(Input::TwinSeen),
         6 => (run(), status()).prop_map(|(run, status)| Input::Reconciled(run, status)),
         1 => Just(Input::Restarted),
         1 => run().prop_map(|run| Input::CaughtUp(vec![run])),
@@ -458,7 +471,15 @@ fn comfy_event_of(prompt: PromptId) -> impl Strategy<Value = ComfyEvent> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![4 => staging_came(), 8 => post_came(), 2 => stop_came(), 4 => collected(), 2 => removal_came(), 1 => log_read()]
+    prop_oneof![
+        4 => staging_came(),
+        8 => post_came(),
+        2 => stop_came(),
+        4 => collected(),
+        2 => removal_came(),
+        1 => log_read(),
+        1 => Just(Outcome::TwinDeleted),
+    ]
 }
 
 fn staging_came() -> impl Strategy<Value = Outcome> {

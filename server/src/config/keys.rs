@@ -1,7 +1,7 @@
 //! Every key.
 
 use super::check;
-use super::model::LogFormat;
+use super::model::{LogFormat, OnUnknown};
 use super::slot::Slot;
 
 /// Whether a key can change while the server runs.
@@ -125,6 +125,18 @@ pub(super) static KEYS: &[Key] = &[
         "comfyui_workflow.queue_timeout_minutes",
         &["A run that waits longer in the queue of an instance that runs nothing of ours fails"],
         Slot::Whole { from: 1, to: 525_600, at: |config| &mut config.comfyui_workflow.queue_timeout_minutes },
+    ),
+    now(
+        "comfyui_workflow.on_unknown",
+        &[
+            "When the answer to a submission was lost and the prompt is not found within a minute: wait for a person,",
+            "or resubmit it under the same id, which may run it twice",
+        ],
+        Slot::Text {
+            allowed: "wait or resubmit",
+            put: |config, text| OnUnknown::parse(text).map(|choice| config.comfyui_workflow.on_unknown = choice).is_some(),
+            get: |config| config.comfyui_workflow.on_unknown.as_str().to_owned(),
+        },
     ),
     later(
         "server.listen",

@@ -19,6 +19,7 @@ pub use check::{host_name, origin, public_url};
 pub use complaint::{Complaint, ConfigError};
 pub use load::{Layers, Loaded, Origin, load};
 pub use model::{
-    ComfyuiWorkflow, Config, InstanceSetting, LimitSettings, LogFormat, RetentionSettings, ServerSettings, StorageSettings,
+    ComfyuiWorkflow, Config, InstanceSetting, LimitSettings, LogFormat, OnUnknown, RetentionSettings, ServerSettings,
+    StorageSettings,
 };
 pub use print::{effective, example};

@@ -51,6 +51,8 @@ pub struct ComfyuiWorkflow {
     pub max_execution_time_hours: u64,
     /// How long a run may wait in an idle instance's queue.
     pub queue_timeout_minutes: u64,
+    /// What becomes of a prompt whose fate could not be learned.
+    pub on_unknown: OnUnknown,
 }
 
 impl Default for ComfyuiWorkflow {
@@ -68,7 +70,33 @@ impl Default for ComfyuiWorkflow {
             max_concurrent_workflows: 3,
             max_execution_time_hours: 24,
             queue_timeout_minutes: 30,
+            on_unknown: OnUnknown::Wait,
         }
+    }
+}
+
+/// What becomes of a prompt whose answer was lost and that is not found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Its run waits for a person.
+    #[default]
+    Wait,
+    /// It is posted again under the same id.
+    Resubmit,
+}
+
+impl OnUnknown {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Resubmit => "resubmit",
+        }
+    }
+
+    /// What a word means.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Wait, Self::Resubmit].into_iter().find(|choice| choice.as_str() == word)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_engine::Limits;
 
-use super::model::{Config, InstanceSetting};
+use super::model::{Config, InstanceSetting, OnUnknown};
 use crate::api::Bounds;
 use crate::app::RetentionRules;
 use crate::instances::{COMFYUI_PORT, InstanceEntry, Place, SshWish};
@@ -115,6 +115,7 @@ impl Config {
             max_open: count(self.limits.open_runs),
             queue_timeout_ms: self.comfyui_workflow.queue_timeout_minutes * 60_000,
             max_execution_ms: self.comfyui_workflow.max_execution_time_hours * 3_600_000,
+            resubmit_unknown: self.comfyui_workflow.on_unknown == OnUnknown::Resubmit,
         }
     }
 }

@@ -21,6 +21,7 @@ impl Core {
             }
             Input::Request(..)
             | Input::Reconciled(..)
+            | Input::TwinSeen(_)
             | Input::Repaired(..)
             | Input::CaughtUp(_)
             | Input::Observed(..)

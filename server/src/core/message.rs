@@ -140,6 +140,7 @@ pub(super) fn stream_of(input: &Input) -> Option<StreamId> {
         | Input::Link(instance, _) => Some(StreamId::Instance(instance.clone())),
         Input::Request(..)
         | Input::Reconciled(..)
+        | Input::TwinSeen(_)
         | Input::Repaired(..)
         | Input::CaughtUp(_)
         | Input::Outcome(..)
@@ -151,7 +152,7 @@ pub(super) fn stream_of(input: &Input) -> Option<StreamId> {
 /// The run that an input is about.
 pub(super) fn run_of(input: &Input) -> Option<RunId> {
     match input {
-        Input::Request(run, _) | Input::Reconciled(run, _) | Input::Repaired(run, _) => Some(*run),
+        Input::Request(run, _) | Input::Reconciled(run, _) | Input::TwinSeen(run) | Input::Repaired(run, _) => Some(*run),
         Input::AddInstance { .. }
         | Input::SetInstance { .. }
         | Input::RemoveInstance { .. }

@@ -108,6 +108,8 @@ struct StoredState {
     idempotency: Option<Idempotency>,
     #[serde(default)]
     batch: Option<String>,
+    #[serde(default)]
+    twin_watch: bool,
     seq: Seq,
 }
 
@@ -134,11 +136,12 @@ struct StoredError {
 }
 
 impl Summary {
-    /// The summary of a `state.json` of a run that is over; none if it is not, or owes an output or the removal of what it uploaded, or is of another shape.
+    /// The summary of a `state.json` of a run that is over; none if it is not, or owes an output or the removal of what it uploaded, or is watched
+    /// still, or is of another shape.
     pub(crate) fn of_settled_state(text: &str) -> Option<Self> {
         let state: StoredState = serde_json::from_str(text).ok()?;
         let lacks = state.status != Status::Completed && state.outputs.iter().any(|output| !output.downloaded);
-        let owes = lacks || state.removes_inputs;
+        let owes = lacks || state.removes_inputs || state.twin_watch;
         if state.status.is_settled() && !owes { Self::of_stored(state) } else { None }
     }
 

@@ -61,6 +61,7 @@ fn head(view: &RunView) -> Value {
         timing,
         outputs: _,
         error,
+        twin_watch,
         owes_log: _,
     } = view;
     plain(&json!({
@@ -68,6 +69,7 @@ fn head(view: &RunView) -> Value {
         "workflow_file": workflow_file, "prompt_id": prompt_id, "instance": instance, "ssh_connection": ssh_connection,
         "retry_of": retry_of, "output_dir": output_dir, "idempotency": idempotency, "batch": batch, "status": status, "phase": phase,
         "attention": attention, "warnings": warnings, "stopping": stopping, "removes_inputs": removes_inputs.then_some(true), "progress": progress, "timing": timing, "error": error,
+        "twin_watch": twin_watch.then_some(true),
     }))
 }
 

@@ -87,6 +87,7 @@ impl Executor {
             }
             Command::Dequeue { prompt_id } => self.dequeue(&prompt_id).await,
             Command::Interrupt { prompt_id, force } => self.interrupt(run, &prompt_id, stop::Safety::of(force)).await,
+            Command::DeleteTwin { prompt_id } => self.delete_twin(run, &prompt_id).await,
             Command::ReadLog {} => self.read_log().await,
             Command::Collect { n, file } => self.collect(run, n, &file).await,
             Command::RemoveInputs { files } => self.remove_inputs(&files).await,

@@ -30,6 +30,28 @@ impl Executor {
         outcome
     }
 
+    /// Takes a second entry of a prompt out of the queue; never one that runs, and never the only one.
+    pub(super) async fn delete_twin(&self, run: RunId, prompt: &PromptId) -> Outcome {
+        let outcome = match self.try_delete_twin(run, prompt).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::TwinKept { why: error.to_string() },
+        };
+        self.deps.link.poke();
+        outcome
+    }
+
+    async fn try_delete_twin(&self, run: RunId, prompt: &PromptId) -> Result<Outcome, HttpError> {
+        let http = &self.deps.http;
+        // History first: one that ends between the two looks is missed in it, and then nothing is taken out yet.
+        let ended = http.history(prompt).await?.is_some();
+        let Some(twin) = http.queue().await?.twin(run, prompt, ended) else {
+            return Ok(Outcome::TwinKept { why: "no second one waits".to_owned() });
+        };
+        // The server takes out one entry of this id.
+        http.delete(&twin).await?;
+        Ok(Outcome::TwinDeleted)
+    }
+
     /// Stops a prompt where it runs.
     pub(super) async fn interrupt(&self, run: RunId, prompt: &PromptId, safety: Safety) -> Outcome {
         let outcome = match self.try_interrupt(run, prompt, safety).await {

@@ -158,8 +158,9 @@ impl Watch {
             remote: self.remotes.get(run).unwrap_or(prompt).clone(),
         };
         let asked = self.runs.iter().filter(|(_, prompt)| all || direct.contains(*prompt));
-        let wanted = asked.filter(|(run, _)| fresh(run)).map(wanted).collect();
-        Plan { wanted, direct, all, version }
+        let (asked, ended): (Vec<_>, Vec<_>) = asked.partition(|(run, _)| fresh(run));
+        let ended = if all { ended.into_iter().map(wanted).collect() } else { vec![] };
+        Plan { wanted: asked.into_iter().map(wanted).collect(), ended, direct, all, version }
     }
 
     /// What tells after a loss of the connection whether the process is another one.
@@ -214,6 +215,7 @@ impl Watch {
                 news.push(Input::Reconciled(wanted.run, status));
             }
         }
+        news.extend(looked.twins.into_iter().filter(|run| self.runs.contains_key(run)).map(Input::TwinSeen));
         (news, sight)
     }
 

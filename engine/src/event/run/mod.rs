@@ -35,8 +35,14 @@ events! {
         SubmitInDoubt = "submit_in_doubt", 1, Ack;
         /// The prompt was looked for and not found.
         AbsenceNoted = "absence_noted", 1, Note;
-        /// The user wants the prompt posted again.
+        /// The prompt is to be posted again.
         ResubmitRequested = "resubmit_requested", 1, Ack;
+        /// The instance has it a second time.
+        TwinFound = "twin_found", 1, Ack;
+        /// The second one was taken out of the queue.
+        TwinDeleted = "twin_deleted", 1, Ack;
+        /// A second one is not looked for any more.
+        TwinWatchEnded = "twin_watch_ended", 1, Ack;
         /// The instance dropped some outputs at validation and runs the others.
         OutputsRefused = "outputs_refused", 1, Note;
         /// The place in the instance's queue changed.

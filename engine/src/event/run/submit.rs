@@ -123,9 +123,28 @@ pub struct SubmitInDoubt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbsenceNoted {}
 
-/// The user wants the same prompt posted again, under the same id.
+/// The same prompt is to be posted again, under the same id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResubmitRequested {
+    /// Whether nobody asked for it but the configuration (`on_unknown: resubmit`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_policy: bool,
+}
+
+/// After it was posted again the instance was seen to have it a second time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResubmitRequested {}
+pub struct TwinFound {
+    /// Whether the second one runs, so that the prompt runs twice; else it waits, and can be taken out.
+    pub running: bool,
+}
+
+/// The second one was taken out of the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TwinDeleted {}
+
+/// A second one is not looked for any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TwinWatchEnded {}
 
 /// Some outputs were refused at validation (the `node_errors` of a 200).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,6 +30,7 @@ impl Run {
         }
         // Nothing says what became of the question, and a later answer would tell of other runs.
         facts.extend(self.log_expires_at().filter(|at| *at <= now).map(|_| InstanceLogNoted { lines: vec![] }.into()));
+        facts.extend(self.end_of_twin_watch(now));
         facts.extend(self.due_of_phase(around));
         facts
     }
@@ -61,10 +62,12 @@ impl Run {
             }
             Phase::InDoubt { search } if self.search_is_over(around, search) => match stop {
                 Some(stop) => Some(stopped(stop.reason)),
-                None => self.raise(
-                    AttentionKind::SubmitUnknown,
-                    "The answer to the submission was lost and the prompt was not found since: it was probably not accepted.",
-                ),
+                None => self.resubmit_by_policy(around, search).or_else(|| {
+                    self.raise(
+                        AttentionKind::SubmitUnknown,
+                        "The answer to the submission was lost and the prompt was not found since: it was probably not accepted.",
+                    )
+                }),
             },
             Phase::Pending { .. } | Phase::Running if stop.is_some_and(|stop| now.since(stop.at) >= STOP_GRACE_MS) => {
                 around.online.then(|| StopRepeated {}.into())
@@ -119,7 +122,12 @@ impl Run {
     /// When `decide_due` has to be asked again, at the latest.
     pub(crate) fn next_deadline(&self, around: Surroundings<'_>) -> Option<Timestamp> {
         let outputs = if around.online { self.delayed_outputs().map(|(_, at)| at).min() } else { None };
-        let ends = self.give_up_at().into_iter().chain(self.removal_deadline(around)).chain(self.log_expires_at());
+        let ends = self
+            .give_up_at()
+            .into_iter()
+            .chain(self.removal_deadline(around))
+            .chain(self.log_expires_at())
+            .chain(self.twin_watch_ends());
         outputs.into_iter().chain(ends).chain(self.deadline_of_phase(around)).min()
     }
 

@@ -10,6 +10,7 @@ mod outcome;
 mod reconciled;
 mod records;
 mod request;
+mod twin;
 
 pub(crate) use observed::Ends;
 

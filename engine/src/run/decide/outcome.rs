@@ -3,6 +3,7 @@
 use crate::event::{
     AttentionKind, AttentionRaised, BlobStored, CancelRefused, Evidence, Failed, InstanceLogNoted, OutputDelayed, OutputLost,
     OutputSaved, OutputsRefused, RunEvent, Staged, StagingDelayed, StopSent, SubmitInDoubt, SubmitNotSent, Submitted,
+    TwinDeleted,
 };
 use crate::id::CommandId;
 use crate::input::Outcome;
@@ -30,8 +31,10 @@ impl Run {
                 facts
             }
             Outcome::LogRead { lines } if self.owes_log() => vec![InstanceLogNoted { lines: lines.clone() }.into()],
-            // The wish to stop is noted, and is sent again when the time has come; a log that comes later tells of other runs.
-            Outcome::NotStopped { .. } | Outcome::LogRead { .. } => vec![],
+            Outcome::TwinDeleted if self.ledger.twins.owed => vec![TwinDeleted {}.into()],
+            // The wish to stop is noted, and is sent again when the time has come; a twin that is still there is seen again; a log that comes
+            // later tells of other runs.
+            Outcome::NotStopped { .. } | Outcome::TwinDeleted | Outcome::TwinKept { .. } | Outcome::LogRead { .. } => vec![],
             Outcome::Collected { n, .. } | Outcome::OutputGone { n, .. } | Outcome::OutputDelayed { n, .. } => {
                 self.collect_came_to(around, outcome, *n)
             }

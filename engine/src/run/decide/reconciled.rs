@@ -19,14 +19,17 @@ const GONE: (u32, u64) = (3, 4_000);
 impl Run {
     pub(crate) fn decide_reconciled(&self, around: Surroundings<'_>, status: &RemoteStatus) -> Vec<RunEvent> {
         match status {
-            RemoteStatus::Pending { position } => self.found_waiting(*position),
-            RemoteStatus::Running => self.found_running(),
+            RemoteStatus::Pending { position } => self.found_waiting(around, *position),
+            RemoteStatus::Running => self.found_running(around),
             RemoteStatus::Ended(ending) => self.found_ended(ending),
             RemoteStatus::Absent => self.not_found(around),
         }
     }
 
-    fn found_running(&self) -> Vec<RunEvent> {
+    fn found_running(&self, around: Surroundings<'_>) -> Vec<RunEvent> {
+        if self.phase == Phase::Collecting || self.phase.is_settled() {
+            return self.seen_after_its_end(around, true);
+        }
         // Absences count only in a row, so that a sighting between them is a fact.
         if self.phase == Phase::Running && self.ledger.missing.times > 0 {
             return vec![ExecutionStarted {}.into()];
@@ -36,21 +39,17 @@ impl Run {
         facts
     }
 
-    fn found_waiting(&self, position: u32) -> Vec<RunEvent> {
+    fn found_waiting(&self, around: Surroundings<'_>, position: u32) -> Vec<RunEvent> {
         let moved = QueueMoved { position }.into();
         match &self.phase {
             Phase::Submitting | Phase::InDoubt { .. } => {
                 vec![Submitted { prompt_id: self.prompt_id().clone(), evidence: Evidence::Lookup }.into(), moved]
             }
             Phase::Pending { position: known } if *known != Some(position) || self.ledger.missing.times > 0 => vec![moved],
-            Phase::Pending { .. }
-            | Phase::Waiting { .. }
-            | Phase::Staging { .. }
-            | Phase::Running
-            | Phase::Collecting
-            | Phase::Completed
-            | Phase::Failed
-            | Phase::Cancelled => vec![],
+            // One that runs does not go back into the queue.
+            Phase::Running => self.decide_twin(around, false),
+            Phase::Collecting | Phase::Completed | Phase::Failed | Phase::Cancelled => self.seen_after_its_end(around, false),
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Staging { .. } => vec![],
         }
     }
 
@@ -155,9 +154,17 @@ impl Run {
 
     /// Whether looking can be given up: five absences over a minute, or the process that may have had it is gone.
     pub(super) fn search_is_over(&self, around: Surroundings<'_>, search: &Search) -> bool {
-        let patient = search.first.is_some_and(|first| around.now.since(first) >= 60_000) && search.absences >= 5;
-        patient || (search.absences >= 1 && self.restarted_since(around))
+        is_patient(around, search) || (search.absences >= 1 && self.restarted_since(around))
     }
+
+    /// Whether the process that may have had it was asked for long enough, and does not have it.
+    pub(super) fn searched_in_vain(&self, around: Surroundings<'_>, search: &Search) -> bool {
+        is_patient(around, search) && !self.restarted_since(around)
+    }
+}
+
+fn is_patient(around: Surroundings<'_>, search: &Search) -> bool {
+    search.first.is_some_and(|first| around.now.since(first) >= 60_000) && search.absences >= 5
 }
 
 pub(super) fn stopped(reason: StopReason) -> RunEvent {

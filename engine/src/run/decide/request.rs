@@ -26,6 +26,10 @@ impl Run {
         // Only after the search was given up: before that the prompt may well be there.
         // One that is to be stopped is looked for until it is proven absent.
         let given_up = self.attention().is_some_and(|attention| attention.kind.offers_resubmit());
-        if given_up && !self.is_stopping() { Ok(vec![ResubmitRequested {}.into()]) } else { Err(Refusal::NotInDoubt(self.id())) }
+        if given_up && !self.is_stopping() {
+            Ok(vec![ResubmitRequested::default().into()])
+        } else {
+            Err(Refusal::NotInDoubt(self.id()))
+        }
     }
 }

@@ -22,7 +22,7 @@ fn watching() -> Watch {
 fn answer(watch: &mut Watch, now: u64, status: &RemoteStatus) -> usize {
     let plan = watch.plan(Timestamp(now), None, 2_000);
     let found = plan.wanted.into_iter().map(|wanted| (wanted, status.clone())).collect();
-    watch.found(Timestamp(now), Looked { found, remaining: Some(1) }).0.len()
+    watch.found(Timestamp(now), Looked { found, twins: vec![], remaining: Some(1) }).0.len()
 }
 
 fn ended() -> RemoteStatus {
@@ -115,7 +115,7 @@ fn an_old_servers_id_is_remembered() {
     let mut plan = watch.plan(Timestamp(0), None, 2_000);
     plan.wanted[0].remote = PromptId("minted".into());
     let found = plan.wanted.into_iter().map(|wanted| (wanted, RemoteStatus::Running)).collect();
-    watch.found(Timestamp(0), Looked { found, remaining: Some(1) });
+    watch.found(Timestamp(0), Looked { found, twins: vec![], remaining: Some(1) });
     assert_eq!(watch.ours(&PromptId("minted".into())), Some(&prompt()));
     assert_eq!(watch.plan(Timestamp(10_000), None, 2_000).wanted[0].remote, PromptId("minted".into()));
 }
