@@ -44,14 +44,16 @@ function readsOf(page) {
   return reads;
 }
 
-test('every kind of event that the server knows has a place among the chips', async () => {
+test('the kinds of events that the chips hide and show are those of the server', async () => {
   const answer = await fetch(`${on.server.origin}/api/v1/runs/${long}/log?kinds=nonsense`, { headers: { Authorization: `Bearer ${on.server.token}` } });
   const { hint } = await answer.json();
   const known = hint.replace(/^.*between: |\.$/g, '').split(', ');
   assert.ok(known.includes('nodes_progressed'), hint);
   const words = readFileSync(resolve(import.meta.dirname, '../src/run/events/words.ts'), 'utf8');
   const placed = [...words.matchAll(/\b(\w+): '(?:state|node|progress|output|network|operator)'/g)].map((match) => match[1]);
-  assert.deepEqual(placed.sort(), known.sort());
+  assert.ok(placed.length > 30);
+  // A kind that is new there is shown as one of the state; one that is not there would be refused.
+  assert.deepEqual(placed.filter((kind) => !known.includes(kind)), []);
 });
 
 test(`a log of ${LONG} events begins with its end, and goes on where one scrolls to`, async () => {

@@ -44,6 +44,9 @@ pub(super) struct Logging {
     /// Only events of these kinds, with commas between.
     #[param(pattern = "^[a-z_]+(,[a-z_]+)*$")]
     kinds: Option<String>,
+    /// Only events that are not of these kinds, with commas between.
+    #[param(pattern = "^[a-z_]+(,[a-z_]+)*$")]
+    without: Option<String>,
     /// Only events whose kind or data, as they are told here, contain this text; capitals do not matter.
     #[param(max_length = 1000)]
     text: Option<String>,
@@ -63,6 +66,7 @@ struct Part {
     limit: usize,
     newest: bool,
     kinds: Option<Vec<String>>,
+    without: Option<Vec<String>>,
     /// In small letters.
     text: Option<String>,
 }
@@ -80,7 +84,7 @@ impl Part {
         if self.newest {
             records.reverse();
         }
-        let mut records = if self.kinds.is_none() && self.text.is_none() {
+        let mut records = if self.kinds.is_none() && self.without.is_none() && self.text.is_none() {
             records.truncate(self.limit);
             // What cannot be read is said before the answer begins, not by breaking it off.
             crate::history::readable(run, records)?
@@ -107,7 +111,8 @@ impl Part {
 
     fn fits(&self, line: &LogLine) -> bool {
         let kind = line.event["kind"].as_str().unwrap_or(UNKNOWN);
-        let is_wanted = self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|one| one == kind));
+        let among = |kinds: &Vec<String>| kinds.iter().any(|one| one == kind);
+        let is_wanted = self.kinds.as_ref().is_none_or(among) && !self.without.as_ref().is_some_and(among);
         let has_text =
             |text: &String| kind.contains(text.as_str()) || line.event["data"].to_string().to_lowercase().contains(text);
         is_wanted && self.text.as_ref().is_none_or(has_text)
@@ -117,7 +122,7 @@ impl Part {
 impl Logging {
     fn is_raw(&self) -> Result<bool, Problem> {
         let raw = flag("raw", self.raw.as_deref())?;
-        let bounds = [&self.after, &self.from, &self.to, &self.limit, &self.newest, &self.kinds, &self.text];
+        let bounds = [&self.after, &self.from, &self.to, &self.limit, &self.newest, &self.kinds, &self.without, &self.text];
         if raw && bounds.iter().any(|bound| bound.is_some()) {
             let hint = "Leave `raw` out for some events, or leave the bounds out for the file.";
             return Err(Problem::invalid("bad_query", "`raw` is the whole file and has no bounds", hint));
@@ -140,19 +145,15 @@ impl Logging {
         }
         let limit = number("limit", self.limit.as_deref(), 1)?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let newest = flag("newest", self.newest.as_deref())?;
-        Ok(Part { first, last, limit, newest, kinds: self.kinds()?, text: self.text()? })
-    }
-
-    fn kinds(&self) -> Result<Option<Vec<String>>, Problem> {
-        let Some(given) = &self.kinds else { return Ok(None) };
-        let known = |word: &str| word == UNKNOWN || RunEvent::KINDS.iter().any(|(kind, _)| *kind == word);
-        if let Some(word) = given.split(',').find(|word| !known(word)) {
-            let word: String = word.chars().take(60).collect();
-            let all = RunEvent::KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ");
-            let hint = format!("Give some of these with commas between: {all}.");
-            return Err(Problem::invalid("bad_query", format!("`kinds` cannot be `{word}`"), hint));
-        }
-        Ok(Some(given.split(',').map(str::to_owned).collect()))
+        Ok(Part {
+            first,
+            last,
+            limit,
+            newest,
+            kinds: kinds("kinds", self.kinds.as_deref())?,
+            without: kinds("without", self.without.as_deref())?,
+            text: self.text()?,
+        })
     }
 
     fn text(&self) -> Result<Option<String>, Problem> {
@@ -163,6 +164,19 @@ impl Logging {
         }
         Ok(Some(given.to_lowercase()))
     }
+}
+
+/// Kinds of events with commas between.
+fn kinds(name: &str, given: Option<&str>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(given) = given else { return Ok(None) };
+    let known = |word: &str| word == UNKNOWN || RunEvent::KINDS.iter().any(|(kind, _)| *kind == word);
+    if let Some(word) = given.split(',').find(|word| !known(word)) {
+        let word: String = word.chars().take(60).collect();
+        let all = RunEvent::KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ");
+        let hint = format!("Give some of these with commas between: {all}.");
+        return Err(Problem::invalid("bad_query", format!("`{name}` cannot be `{word}`"), hint));
+    }
+    Ok(Some(given.split(',').map(str::to_owned).collect()))
 }
 
 /// Gives the recorded events of a run.

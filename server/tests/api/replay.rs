@@ -83,6 +83,7 @@ async fn bounds_are_checked() {
         "log?newest=2",
         "log?kinds=node_started,nonsense",
         "log?kinds=",
+        "log?without=nonsense",
         &format!("log?text={}", "x".repeat(1001)),
     ] {
         assert_eq!(ask(bad).await.json()["code"], "bad_query", "{bad}");
@@ -121,6 +122,9 @@ async fn a_log_is_searched_and_read_from_its_end() {
     assert_eq!(ask("kinds=node_started&limit=1").await, (vec![started[0]], started[0]));
     assert_eq!(ask("kinds=node_started&limit=1&newest=1").await, (vec![started[started.len() - 1]], last));
     assert_eq!(ask("kinds=node_started,node_finished").await.0, of(&["node_started", "node_finished"]));
+    let rest = ask("without=node_started,node_finished").await.0;
+    assert_eq!(rest.len() + of(&["node_started", "node_finished"]).len(), all.len(), "all others");
+    assert!(ask("kinds=node_started&without=node_started").await.0.is_empty());
     assert_eq!(ask("text=NODE_started").await.0, started, "capitals do not matter");
     let word = all[0]["event"]["data"]["spec"]["name"].as_str().expect("a name").to_uppercase();
     assert!(ask(&format!("text={word}")).await.0.contains(&1), "data is searched too");

@@ -8,7 +8,7 @@ import { span, timeOfDay } from '../../parts/time';
 import { Empty } from '../../parts/tile';
 import { useSight } from '../../parts/virtual';
 import { type Here, Part } from './part';
-import { detailOf, isProblem, type Kind, KINDS, wantedKinds } from './words';
+import { askedFor, detailOf, isProblem, type Kind, KINDS } from './words';
 
 const ROW_PX = 26;
 /** How near an end of the list the next piece is asked for. */
@@ -34,8 +34,8 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
     const timer = setTimeout(() => (text.value = word.value.trim()), word.value === '' ? 0 : CALM_MS);
     return () => clearTimeout(timer);
   }, [word.value]);
-  const kinds = wantedKinds(hidden.value, problems.value);
-  const part = useMemo(() => new Part(run.run_id, { kinds, text: text.value }), [run.run_id, kinds?.join(), text.value]);
+  const kinds = askedFor(hidden.value, problems.value);
+  const part = useMemo(() => new Part(run.run_id, { kinds, text: text.value }), [run.run_id, kinds, text.value]);
   useEffect(() => () => part.close(), [part]);
   // While another part is read the one before stays.
   const last = useRef<Here>(NONE);

@@ -9,9 +9,9 @@ const PIECE = 500;
 const KEPT = 4000;
 const REST_MS = 500;
 
-/** What is asked for: these kinds of events, undefined for all, and those that contain a text. */
+/** What is asked for: which kinds of events, as a part of the query, and those that contain a text. */
 export interface Search {
-  kinds: string[] | undefined;
+  kinds: string;
   text: string;
 }
 
@@ -95,7 +95,7 @@ export class Part {
 
   #ask(bounds: string): Promise<{ lines: LogLine[]; last: number }> {
     const { kinds, text } = this.#search;
-    const query = [bounds, `limit=${PIECE}`, kinds && `kinds=${kinds.join(',')}`, text && `text=${encodeURIComponent(text)}`].filter(Boolean).join('&');
+    const query = [bounds, `limit=${PIECE}`, kinds, text && `text=${encodeURIComponent(text)}`].filter(Boolean).join('&');
     return getLines<LogLine>(runPath(this.#id, `/log?${query}`), this.#abort.signal);
   }
 

@@ -5,12 +5,13 @@ import type { LogLine } from '../../api/types';
 export const KINDS = ['state', 'node', 'progress', 'output', 'network', 'operator'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Each kind of event that the server records, and where it belongs. A test holds this list against the server's. */
+/** Where the kinds of events belong. One that is not named here, such as of a newer server, is one of the state. */
 const OF: Record<string, Kind> = {
   run_created: 'state', blob_stored: 'state', staging_started: 'state', staged: 'state', staging_delayed: 'network', submit_intended: 'state', submitted: 'state', queue_moved: 'state', execution_started: 'state', execution_succeeded: 'state',
   limit_reached: 'state', completed: 'state', failed: 'state', instance_log_noted: 'state', cancelled: 'state', log_repaired: 'state',
   node_started: 'node', node_finished: 'node', nodes_cached: 'node', node_blocked: 'node', node_texted: 'node', nodes_progressed: 'progress',
   outputs_found: 'output', output_saved: 'output', output_delayed: 'output', output_lost: 'output', outputs_refused: 'output', output_retried: 'output',
+  inputs_removal_intended: 'network', inputs_removal_delayed: 'network', inputs_removed: 'network',
   gap_noted: 'network', submit_not_sent: 'network', submit_in_doubt: 'network', absence_noted: 'network', attention_raised: 'network', attention_cleared: 'network',
   cancel_requested: 'operator', stop_sent: 'operator', stop_repeated: 'operator', cancel_refused: 'operator', resubmit_requested: 'operator',
 };
@@ -29,10 +30,10 @@ export function isProblem(line: LogLine): boolean {
   return WRONG.test(line.event.kind);
 }
 
-/** The events to ask for: all but those of the hidden kinds, or only what is wrong; undefined is all of them. */
-export function wantedKinds(hidden: ReadonlySet<Kind>, problems: boolean): string[] | undefined {
-  if (problems) return PLACED.filter((kind) => WRONG.test(kind));
-  return hidden.size === 0 ? undefined : PLACED.filter((kind) => !hidden.has(OF[kind] ?? 'state'));
+/** Which events to ask for: only what is wrong, or all but those of the hidden kinds, so that what nobody placed is seen. */
+export function askedFor(hidden: ReadonlySet<Kind>, problems: boolean): string {
+  const named = PLACED.filter((kind) => (problems ? WRONG.test(kind) : hidden.has(OF[kind] ?? 'state')));
+  return named.length === 0 ? '' : `${problems ? 'kinds' : 'without'}=${named.join(',')}`;
 }
 
 const MOST = 240;
