@@ -3,8 +3,8 @@
 use comfyd_engine::journal::envelope::Body as _;
 use comfyd_engine::testkit::small_prompt;
 use comfyd_engine::{
-    ClientId, ComfyEvent, Ending, Engine, Fact, Input, InstanceId, Limits, LinkChange, NodeFailure, Outcome, Recorded, Request,
-    RunEvent, RunId, RunSpec, RunView, Seq, StreamId, Timestamp, Verdict, Workload,
+    ClientId, ComfyEvent, Command, Ending, Engine, Fact, Input, InstanceId, Limits, LinkChange, NodeFailure, Outcome, Recorded,
+    Request, RunEvent, RunId, RunSpec, RunView, Seq, StreamId, Timestamp, Verdict, Workload,
 };
 use comfyd_server::store::{Append, Class, FileStore, Sync};
 use comfyd_server::testing::state_of;
@@ -84,7 +84,11 @@ fn tell(n: u64) -> (RunId, Vec<Recorded<RunEvent>>, RunView) {
     };
     let verdict = if n % FAILING == FAILING - 1 { Verdict::Failed(failed()) } else { Verdict::Succeeded };
     let ending = Ending { verdict, cached: vec![], outputs: vec![], parents: vec![] };
-    say(&mut engine, 900, Input::Reconciled(run, comfyd_engine::RemoteStatus::Ended(Box::new(ending))));
+    let commands = say(&mut engine, 900, Input::Reconciled(run, comfyd_engine::RemoteStatus::Ended(Box::new(ending))));
+    // After a failure the instance is asked for the end of its log, and this one tells nothing.
+    for asked in commands.iter().filter(|asked| matches!(asked.command, Command::ReadLog {})) {
+        say(&mut engine, 901, Input::Outcome(asked.id.clone(), Outcome::LogRead { lines: vec![] }));
+    }
     let over = engine.retire(run).expect("it is over");
     (run, facts, RunView::of(&over))
 }
