@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use comfyd_adapters::env::{Clock, Rng};
 use comfyd_engine::{Force, Input, PromptSpec, Request, RunId, RunSpec, RunView, Seq, Sha256, Timestamp, Workload};
 use serde::Serialize;
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 use crate::core::CoreHandle;
 use crate::live::{Keyed, Live, Preview};
 use crate::problem::Problem;
-use crate::store::Health;
+use crate::store::{Health, RawLog};
 use crate::turns::Turns;
 
 pub use crate::intake::{Execute, Image, Images, Source, Target, Validation};
@@ -370,7 +369,7 @@ impl App {
     ///
     /// # Errors
     /// If there is none, or it cannot be read.
-    pub async fn raw_log(&self, run: RunId) -> Result<Bytes, Problem> {
+    pub async fn raw_log(&self, run: RunId) -> Result<RawLog, Problem> {
         self.history.raw_log(run).await
     }
 

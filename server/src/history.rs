@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use comfyd_adapters::env::Clock;
 use comfyd_engine::{Fact, Run, RunEvent, RunId, RunView, Seq, Sha256, StreamId, WarningView};
 
@@ -13,7 +12,7 @@ use crate::core::RecoverError;
 use crate::core::{decode, fold_records};
 use crate::live::Live;
 use crate::problem::Problem;
-use crate::store::{AppendError, Damaged, FileStore, ReadError};
+use crate::store::{AppendError, Damaged, FileStore, RawLog, ReadError};
 
 /// A run folded from its log.
 #[derive(Debug)]
@@ -97,11 +96,11 @@ impl History {
         Ok(read.records)
     }
 
-    pub(crate) async fn raw_log(&self, id: RunId) -> Result<Bytes, Problem> {
+    pub(crate) async fn raw_log(&self, id: RunId) -> Result<RawLog, Problem> {
         if self.live.summary(id).is_none() {
             return Err(Problem::unknown_run(&id.to_string()));
         }
-        self.store.raw_log(&StreamId::Run(id)).await.map(Bytes::from).map_err(|error| unreadable(id, &error.into()))
+        self.store.raw_log(&StreamId::Run(id)).await.map_err(|error| unreadable(id, &error.into()))
     }
 
     /// Removes runs that are over: from the disk, then from the list.

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::reply::{Answer, ok};
 use super::routes::Ctx;
-use super::shapes::ConvertBody;
+use super::shapes::{ConvertBody, ConvertForm};
 use super::workflows::strict;
-use super::{body, dto};
+use super::{body, dto, upload};
 use crate::app::Target;
 use crate::problem::Problem;
 
@@ -127,13 +127,19 @@ impl From<&Finding> for FindingRow {
     }
 }
 
-async fn wish(request: Request) -> Result<(String, Option<Target>), Problem> {
-    let mut fields = body::fields(request).await?;
-    let workflow = fields.take_raw("workflow").ok_or_else(|| {
+async fn wish(ctx: &Ctx, request: Request) -> Result<(String, Option<Target>), Problem> {
+    let (workflow, mut fields) = if upload::is_form(&request) {
+        let _place = ctx.limits.upload()?;
+        upload::alone(request, &ctx.app.spool).await?
+    } else {
+        let mut fields = body::fields(request).await?;
+        (fields.take_raw("workflow").map(dto::unwrapped), fields)
+    };
+    let workflow = workflow.ok_or_else(|| {
         let hint = "Give `workflow`: a canvas as ComfyUI saves it, or a graph in API format.";
         Problem::invalid("no_workflow", "`workflow` is not given", hint)
     })?;
-    Ok((dto::unwrapped(workflow), dto::target(&mut fields)?))
+    Ok((workflow, dto::target(&mut fields)?))
 }
 
 fn warnings(converted: Option<&Converted>) -> Vec<WarningRow> {
@@ -141,7 +147,8 @@ fn warnings(converted: Option<&Converted>) -> Vec<WarningRow> {
 }
 
 /// Converts a canvas to the graph that `ComfyUI`'s page would send.
-#[utoipa::path(post, path = "/api/v1/workflows/convert", operation_id = "convertWorkflow", tag = "workflows", request_body = ConvertBody,
+#[utoipa::path(post, path = "/api/v1/workflows/convert", operation_id = "convertWorkflow", tag = "workflows", 
+    request_body(content((ConvertBody = "application/json"), (ConvertForm = "multipart/form-data"))),
     responses(
         (status = 200, description = "The graph.", body = ConvertedBody),
         (status = 404, description = "There is no such instance.", body = Problem),
@@ -150,7 +157,7 @@ fn warnings(converted: Option<&Converted>) -> Vec<WarningRow> {
         (status = 504, description = "It does not answer in time.", body = Problem),
     ))]
 pub(super) async fn convert(State(ctx): State<Ctx>, request: Request) -> Answer {
-    let (text, target) = wish(request).await?;
+    let (text, target) = wish(&ctx, request).await?;
     let done = ctx.app.convert(text, target.as_ref()).await?;
     let places = done.converted.iter().flat_map(|converted| &converted.places).map(PlaceRow::from).collect();
     ok(&ConvertedBody {
@@ -162,7 +169,8 @@ pub(super) async fn convert(State(ctx): State<Ctx>, request: Request) -> Answer 
 }
 
 /// Checks a workflow against the classes of an instance, without queueing it.
-#[utoipa::path(post, path = "/api/v1/workflows/validate", operation_id = "validateWorkflow", tag = "workflows", request_body = ConvertBody,
+#[utoipa::path(post, path = "/api/v1/workflows/validate", operation_id = "validateWorkflow", tag = "workflows", 
+    request_body(content((ConvertBody = "application/json"), (ConvertForm = "multipart/form-data"))),
     responses(
         (status = 200, description = "All that is wrong with it.", body = VerdictBody),
         (status = 404, description = "There is no such instance.", body = Problem),
@@ -171,7 +179,7 @@ pub(super) async fn convert(State(ctx): State<Ctx>, request: Request) -> Answer 
         (status = 504, description = "It does not answer in time.", body = Problem),
     ))]
 pub(super) async fn validate(State(ctx): State<Ctx>, request: Request) -> Answer {
-    let (text, target) = wish(request).await?;
+    let (text, target) = wish(&ctx, request).await?;
     let (conversion, verdict) = ctx.app.judge(text, target.as_ref()).await?;
     ok(&VerdictBody {
         valid: verdict.is_runnable(),

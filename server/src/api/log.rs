@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -198,7 +197,9 @@ pub(super) async fn log(
     let (raw, part) = (query.is_raw()?, query.part()?);
     let run = ctx.app.resolve(&name)?;
     if raw {
-        let mut response = Response::new(Body::from(ctx.app.raw_log(run).await?));
+        let place = ctx.limits.work()?;
+        let mut file = ctx.app.raw_log(run).await?;
+        let mut response = Response::new(pipe::body(place, move |pipe| io::copy(&mut file, pipe).map(drop)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"events.log\""));
         return Ok(response);

@@ -2,13 +2,11 @@
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use comfyd_engine::{Force, RunView, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::dto::{self, Flat};
-use super::guard::essence;
 use super::reply::{Answer, ok, success};
 use super::routes::Ctx;
 use super::shapes::{Asked, CancelBody, ExecuteBody, ExecuteForm, Started};
@@ -35,8 +33,7 @@ pub(super) async fn execute(State(ctx): State<Ctx>, request: Request) -> Answer 
 /// Creates the run that a request wishes for, be it JSON or a form.
 pub(super) async fn start(ctx: &Ctx, request: Request) -> Result<Created, Problem> {
     let key = dto::idempotency_key(request.headers().get("idempotency-key"))?;
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
-    let mut wish = if kind.as_deref() == Some("multipart/form-data") {
+    let mut wish = if upload::is_form(&request) {
         let _place = ctx.limits.upload()?;
         upload::execute(request, &ctx.app.spool).await?
     } else {

@@ -85,6 +85,23 @@ pub(super) struct ConvertBody {
     pub(super) comfyui_port: Option<u16>,
 }
 
+/// The same as a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a form that is read field by field")]
+pub(super) struct ConvertForm {
+    /// The workflow, as a file or a text: JSON, or a picture, film or sound that ComfyUI saved with its workflow.
+    #[schema(format = Binary)]
+    pub(super) workflow: Option<String>,
+    /// A known instance.
+    pub(super) instance: Option<InstanceId>,
+    /// The address of a ComfyUI: loopback or an allowed host.
+    pub(super) url: Option<String>,
+    /// How the machine of a ComfyUI is reached over SSH: `ssh -p 40738 root@198.51.100.7`.
+    pub(super) ssh_connection: Option<String>,
+    /// ComfyUI's port on that machine.
+    pub(super) comfyui_port: Option<u16>,
+}
+
 /// The same as a form, with files. `input_images[NODE]` is a file for a certain node.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the shape of a form that is read field by field")]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use comfyd_adapters::comfy::lenient::from_json;
 use http_body_util::Limited;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::body::{Fields, paced};
 use super::dto;
+use super::guard::essence;
 use super::strict::Taken;
 use crate::app::{Execute, Image, Images, Source};
 use crate::intake::{Held, held};
@@ -39,8 +41,26 @@ struct Form {
     others: Map<String, Value>,
 }
 
+/// Whether a request is a form.
+pub(super) fn is_form(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(essence);
+    kind.as_deref() == Some("multipart/form-data")
+}
+
 /// The wish in a form.
 pub(super) async fn execute(request: Request, spool: &Spool) -> Result<Execute, Problem> {
+    form(request, spool).await?.wish()
+}
+
+/// The workflow in a form, which may be a file of any kind that holds one, and the other fields.
+pub(super) async fn alone(request: Request, spool: &Spool) -> Result<(Option<String>, Fields), Problem> {
+    let form = form(request, spool).await?;
+    let text = form.workflow.map(|(_, bytes)| workflow(bytes)).transpose()?.map(|held| held.text);
+    let others = serde_json::to_vec(&form.others).map_err(|error| broken(&error.to_string()))?;
+    Ok((text, Fields::parse(&others)?))
+}
+
+async fn form(request: Request, spool: &Spool) -> Result<Form, Problem> {
     let taken = Taken::form(&request);
     let (head, body) = request.into_parts();
     let body = Body::new(Limited::new(Body::from_stream(paced(body)), MAX_FORM));
@@ -50,7 +70,7 @@ pub(super) async fn execute(request: Request, spool: &Spool) -> Result<Execute, 
     while let Some(field) = multipart.next_field().await.map_err(|error| unreadable(&error))? {
         form.take(field, taken, spool).await?;
     }
-    form.wish()
+    Ok(form)
 }
 
 impl Form {
@@ -59,6 +79,7 @@ impl Form {
         let file = field.file_name().map(str::to_owned);
         let node = name.strip_prefix("input_images[").and_then(|rest| rest.strip_suffix(']')).map(str::to_owned);
         if node.is_some() || (name == "input_images" && file.is_some()) {
+            taken.check("input_images")?;
             if self.in_order.len() + self.by_node.len() == MAX_IMAGES {
                 return Err(too_large(&format!("more than {MAX_IMAGES} files")));
             }
@@ -83,7 +104,9 @@ impl Form {
         }
         // Numbers and objects come as the text of themselves; all else is a text.
         let value = match name.as_str() {
-            "inputs" | "priority" | "input_images" | "validate" => from_json(&text).unwrap_or(Value::String(text)),
+            "inputs" | "priority" | "input_images" | "validate" | "comfyui_port" => {
+                from_json(&text).unwrap_or(Value::String(text))
+            }
             _ => Value::String(text), // The others are texts.
         };
         self.others.insert(name, value);

@@ -31,6 +31,8 @@ use crate::vault::Vault;
 
 /// Graphs up to this size travel in the log.
 const INLINE_BLOB: usize = 256 << 10;
+/// Graphs from this size on take longer to read than handing them to another thread does.
+const LARGE_GRAPH: usize = 64 << 10;
 /// Limits of a request (reliability.md 9).
 const MAX_WORKFLOW: u64 = 16 << 20;
 const MAX_IMAGE: u64 = 64 << 20;
@@ -111,7 +113,7 @@ impl Intake {
     pub(crate) async fn prepare(&self, request: Execute, body: Option<Sha256>, core: &CoreHandle) -> Result<Prepared, Problem> {
         self.check_room()?;
         let Given { text, canvas: _, file, title } = self.text(&request.source).await?;
-        let mut graph = Graph::parse(&text).map_err(|error| bad_workflow(&error))?;
+        let mut graph = self.parsed(text).await?;
         for (target, value) in &request.inputs {
             set(&mut graph, target, value)?;
         }
@@ -168,6 +170,13 @@ impl Intake {
     async fn read(&self, field: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
         let (path, roots) = (path.to_owned(), self.rules.get().input_roots.clone());
         self.offload.run(move || files::read(field, &path, &roots, limit)).await
+    }
+
+    /// The graph of a text. A large one is read beside the tasks that serve others.
+    async fn parsed(&self, text: String) -> Result<Graph, Problem> {
+        let parsed =
+            if text.len() < LARGE_GRAPH { Graph::parse(&text) } else { self.offload.run(move || Graph::parse(&text)).await };
+        parsed.map_err(|error| bad_workflow(&error))
     }
 
     /// The text of a workflow, out of a request, a file or a template.

@@ -19,6 +19,7 @@ use super::health::{Health, Shared, Wanted};
 use super::index::Index;
 use super::journal::{Ask, Job, Journal, LogEnd};
 use super::log_file::READ_LIMIT;
+use super::raw_log::RawLog;
 use super::recover::{self, Found, Recovered};
 use super::scribe::Scribe;
 use super::types::{Append, AppendError, Damaged, FlushError, OpenError, ReadError, StreamRecords, Sync, Text};
@@ -242,16 +243,20 @@ impl FileStore {
         .await
     }
 
-    /// The bytes of a stream's log, with everything acknowledged so far.
+    /// The bytes of a stream's log, with everything acknowledged so far, to be read a piece at a time.
     ///
     /// # Errors
-    /// The file cannot be read, or not everything is durable.
-    pub async fn raw_log(&self, stream: &StreamId) -> Result<Vec<u8>, ReadError> {
+    /// The file cannot be opened, or not everything is durable.
+    pub async fn raw_log(&self, stream: &StreamId) -> Result<RawLog, ReadError> {
         self.flush().await.map_err(ReadError::NotDurable)?;
         let (shared, path) = (self.shared.clone(), self.shared.layout.events(stream));
         // A log being written may show a part of its next record; its writer knows where the whole ones end.
         let limit = self.end(stream).await?.map_or(READ_LIMIT, |end| end.len);
-        self.blocking(move || shared.disk.read(&path, limit).map_err(|source| ReadError::Read { path, source })).await
+        self.blocking(move || match shared.disk.reader(&path) {
+            Ok(file) => Ok(RawLog::new(file, limit)),
+            Err(source) => Err(ReadError::Read { path, source }),
+        })
+        .await
     }
 
     /// Makes everything durable, in the streams' logs too.

@@ -314,3 +314,34 @@ async fn classes_are_asked_for_by_each_way_to_an_instance() {
     let (status, code) = refused(ssh).await;
     assert!((500..=504).contains(&status) && code != "unknown_field", "nobody listens there: {status} {code}");
 }
+
+#[tokio::test]
+async fn a_file_is_converted_and_judged_without_being_run() {
+    let house = House::new(50.0).await;
+    let graph = workflow("01_simple_save");
+    let text = graph.to_string();
+    let made = picture(&[("prompt", &graph)]);
+    let bare = picture(&[]);
+    let url = house.fake.url();
+    let at = ("url", None, url.as_bytes());
+    for (name, bytes) in [("workflow.json", text.as_bytes()), ("made.png", &made[..])] {
+        let file = ("workflow", Some(name), bytes);
+        let converted = house.form_to("/api/v1/workflows/convert", &[file, at]).await;
+        assert_eq!(converted.status.as_u16(), 200, "{name}: {:?}", converted.body);
+        assert_eq!((&converted.json()["workflow"], &converted.json()["converted"]), (&graph, &json!(false)), "{name}");
+        let judged = house.form_to("/api/v1/workflows/validate", &[file, at]).await;
+        assert_eq!((judged.status.as_u16(), &judged.json()["valid"]), (200, &json!(true)), "{name}: {:?}", judged.body);
+    }
+    let code = async |parts: &[(&str, Option<&str>, &[u8])]| {
+        let reply = house.form_to("/api/v1/workflows/convert", parts).await;
+        (reply.status.as_u16(), reply.json()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(code(&[("workflow", Some("bare.png"), &bare), at]).await, (400, "workflow_not_embedded".to_owned()));
+    assert_eq!(code(&[at]).await, (400, "no_workflow".to_owned()));
+    assert_eq!(code(&[("input_images", Some("a.png"), &made), at]).await, (400, "unknown_field".to_owned()));
+    assert_eq!(code(&[("worklow", Some("a.png"), &made), at]).await, (400, "unknown_field".to_owned()));
+    // A number of a form is a text that holds it.
+    let port = ("comfyui_port", None, &b"8188"[..]);
+    assert_eq!(code(&[("workflow", Some("made.png"), &made), port]).await, (400, "field_alone".to_owned()));
+    assert!(house.get("/api/v1/runs").await.json()["runs"].as_array().is_some_and(Vec::is_empty), "nothing was run");
+}

@@ -129,6 +129,11 @@ impl House {
 
     /// Starts a run by a form of these parts: name, file name, bytes.
     pub(crate) async fn form(&self, parts: &[(&str, Option<&str>, &[u8])]) -> Reply {
+        self.form_to("/api/v1/runs", parts).await
+    }
+
+    /// Posts a form of these parts: name, file name, bytes.
+    pub(crate) async fn form_to(&self, path: &str, parts: &[(&str, Option<&str>, &[u8])]) -> Reply {
         let mut body = Vec::new();
         for (name, file, bytes) in parts {
             let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
@@ -136,7 +141,7 @@ impl House {
             body.extend([bytes, &b"\r\n"[..]].concat());
         }
         body.extend(b"--xYz--\r\n");
-        let request = asking("POST", "/api/v1/runs").header("content-type", "multipart/form-data; boundary=xYz");
+        let request = asking("POST", path).header("content-type", "multipart/form-data; boundary=xYz");
         self.ask(request.body(Body::from(body)).expect("a request")).await
     }
 

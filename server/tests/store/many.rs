@@ -30,6 +30,9 @@ impl Disk for Counting {
         }
         self.disk.read(path, limit)
     }
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+        self.disk.reader(path)
+    }
     fn read_at(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
         self.disk.read_at(path, offset, limit)
     }

@@ -72,6 +72,12 @@ pub trait Disk: Debug + Send + Sync {
     /// It does not exist, or cannot be read.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
 
+    /// Opens a file to be read from its start, a piece at a time; what it is replaced by meanwhile is not seen.
+    ///
+    /// # Errors
+    /// It does not exist, or cannot be opened.
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>>;
+
     /// Up to `limit` bytes of a file from `offset`; fewer at its end.
     ///
     /// # Errors

@@ -84,6 +84,10 @@ impl Disk for RealDisk {
         Ok(bytes)
     }
 
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(options().read(true).open(path)?))
+    }
+
     fn read_at(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
         let mut file = options().read(true).open(path)?;
         file.seek(io::SeekFrom::Start(offset))?;

@@ -90,6 +90,10 @@ impl Disk for SimDisk {
         Ok(bytes[..bytes.len().min(usize::try_from(limit).unwrap_or(usize::MAX))].to_vec())
     }
 
+    fn reader(&self, path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.read(path, u64::MAX)?)))
+    }
+
     fn read_at(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Vec<u8>> {
         let all = self.read(path, offset.saturating_add(limit))?;
         Ok(all.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec())
