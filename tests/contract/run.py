@@ -109,7 +109,19 @@ def prepare(base, token):
 def contract(base, token, batch, scratch, options):
     ids = scratch / "ids.json"
     run = ask(f"{base}/api/v1/runs", token)["runs"][-1]
-    ids.write_text(json.dumps({"batch": batch, "run": run["run_id"], "workflow": run["workflow_id"]}))
+    template = ask(f"{base}/api/v1/workflows", token)["workflows"][0]["name"]
+    # One that waits, so that it can be stopped and resumed.
+    steps = {"workflow_id": "contract", "step_delay": 0, "steps": [{"action": "wait", "seconds": 86400}]}
+    ask(f"{base}/workflow/start", token, "POST", steps)
+    known = {"batch": batch, "run": run["run_id"], "workflow": run["workflow_id"], "instance": run["instance"], "template": template, "steps": "contract"}
+    ids.write_text(json.dumps(known))
+    # The phases that try every shape of a request pass the hooks by; they ask for what is there.
+    names = [("/batches/", {"id": batch}), ("/instances/", {"name": run["instance"]}), ("/workflows/", {"name": template})]
+    names += [(rf"/runs/.*/{part}$", {"id": run["run_id"]}) for part in ("canvas", "preview", "cancel", "resubmit")]
+    names.append(("/comfyui/workflow/.*/cancel$", {"id": run["workflow_id"]}))
+    rules = (f"[[operations]]\ninclude-path-regex = {json.dumps(path)}\nparameters = {{ {key} = {json.dumps(value)} }}\n"
+             for path, known_as in names for key, value in known_as.items())
+    (scratch / "schemathesis.toml").write_text("\n".join(rules))
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "COMFYD_CONTRACT": str(ids), "PYTHONHASHSEED": "0"}
     document = scratch / "openapi.json"
     document.write_text(json.dumps(ask(f"{base}/api/v1/openapi.json", token)))
