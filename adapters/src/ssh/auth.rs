@@ -254,6 +254,10 @@ async fn offer_password(handle: &mut Handle<Gate>, hop: &Hop, password: &Secret,
 fn judge(handle: &Handle<Gate>, hop: &Hop, done: &AuthResult, tried: &Tried) -> Result<bool, SshError> {
     match done {
         AuthResult::Success => Ok(true),
+        // At the first offer that says nothing about it: the line may have been cut just then.
+        AuthResult::Failure { .. } if handle.is_closed() && tried.0.len() < 2 => {
+            Err(SshError::Lost { why: format!("during the login: it hung up while {} was tried", tried.0.join(", ")) })
+        }
         // After too many refusals a machine does not say no but hangs up; to take that for an accident would try for ever.
         AuthResult::Failure { .. } if handle.is_closed() => {
             let tried = format!("{}, and hung up", tried.0.join(", "));

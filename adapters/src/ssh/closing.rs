@@ -23,9 +23,11 @@ impl Closing {
 
     /// Closes it now.
     pub(super) async fn close(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
+        if !self.closed.load(Ordering::SeqCst) {
             // The connection may be gone; then there is nothing to close.
             let _ = self.deref().close().await;
+            // Not before: whoever is dropped while it waits has not closed it.
+            self.closed.store(true, Ordering::SeqCst);
         }
     }
 

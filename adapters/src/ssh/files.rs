@@ -254,6 +254,8 @@ impl RemoteReader {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("nothing came for {} s", SILENCE.as_secs()),
         };
+        // The next use begins another one, which may do better.
+        Session::drop_sftp(&self.live).await;
         Err(interrupted(&self.live, self.path.clone(), why).await)
     }
 }

@@ -45,6 +45,13 @@ impl Pace {
         }
     }
 
+    /// A connection ended as nobody needed it any more.
+    pub(super) fn ended(&mut self, since: Instant) {
+        if since.elapsed() >= HEALTHY {
+            self.forget();
+        }
+    }
+
     /// Somebody has looked: there is nothing to wait for.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
@@ -58,6 +65,19 @@ mod tests {
 
     fn refused() -> SshError {
         SshError::Connect { to: "gpu:22".into(), why: "refused".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_stood_for_long_makes_the_waits_small_again_however_it_ended() {
+        let mut pace = Pace::default();
+        (0..10).for_each(|_| pace.failed(refused(), &Largest));
+        let since = Instant::now();
+        pace.ended(since);
+        assert!(pace.rest().is_some_and(|(left, _)| left > Duration::from_secs(50)), "it did not stand for long");
+        tokio::time::advance(HEALTHY).await;
+        pace.ended(since);
+        pace.failed(refused(), &Largest);
+        assert!(pace.rest().is_some_and(|(left, _)| left < Duration::from_secs(2)));
     }
 
     #[tokio::test(start_paused = true)]

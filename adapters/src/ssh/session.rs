@@ -27,6 +27,8 @@ const OPEN_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How often a login is tried before somebody must look (reliability.md 8).
 const MAX_LOGINS: u32 = 2;
+/// How often in a row a login may be cut off: a machine that takes one offer only hangs up at the first.
+const MAX_CUT_LOGINS: u32 = 5;
 
 /// How often it is asked for a session where none is free, and how long is waited between.
 const SESSION_TRIES: u32 = 20;
@@ -69,12 +71,22 @@ struct Slot {
     hung_up: u64,
 }
 
+impl Slot {
+    /// Ends the connection. One that stood for long was a good one, so the waits begin small again.
+    fn let_go(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.pace.ended(live.since);
+        }
+    }
+}
+
 /// What is doubtful about a machine, for all connections to it.
 #[derive(Default)]
 struct Doubt {
     /// What only a person can change.
     stuck: Option<SshError>,
     refused_logins: u32,
+    cut_logins: u32,
 }
 
 /// A connection to one machine; clones are the same one.
@@ -130,7 +142,7 @@ impl Session {
     /// Ends the connection; the next use makes a new one.
     pub fn hang_up(&self) {
         let mut slot = self.slot();
-        slot.live = None;
+        slot.let_go();
         slot.hung_up += 1;
     }
 
@@ -148,7 +160,7 @@ impl Session {
             let mut slot = self.slot();
             if let Err(stuck) = self.unstuck() {
                 // What one connection has met holds for the other, also if that stands yet.
-                slot.live = None;
+                slot.let_go();
                 return Err(stuck);
             }
             match slot.live.take() {
@@ -210,7 +222,7 @@ impl Session {
                 Ok(live) => {
                     // Whoever waited for it has it; nobody else may need it any more.
                     slot.live = Some(Arc::clone(live)).filter(|_| slot.hung_up == hung_up);
-                    doubt.refused_logins = 0;
+                    (doubt.refused_logins, doubt.cut_logins) = (0, 0);
                 }
                 Err(error @ SshError::Auth { .. }) => {
                     doubt.refused_logins += 1;
@@ -219,6 +231,15 @@ impl Session {
                     } else {
                         slot.pace.failed(error.clone(), config.rng.as_ref());
                     }
+                }
+                Err(SshError::Lost { why }) if doubt.cut_logins + 1 >= MAX_CUT_LOGINS => {
+                    let target = &config.destination.target;
+                    let tried = format!("{MAX_CUT_LOGINS} logins, each of which was cut off ({why})");
+                    doubt.stuck = Some(SshError::Auth { user: target.user.clone(), to: target.authority(), tried });
+                }
+                Err(error @ SshError::Lost { .. }) => {
+                    doubt.cut_logins += 1;
+                    slot.pace.failed(error.clone(), config.rng.as_ref());
                 }
                 Err(error) if error.obstacle().is_some() => doubt.stuck = Some(error.clone()),
                 Err(error) => slot.pace.failed(error.clone(), config.rng.as_ref()),

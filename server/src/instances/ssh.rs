@@ -149,6 +149,10 @@ impl Instances {
         let _place = self.place().await;
         // The connection ends with the question, unless a run needs it.
         let _held = way.to_port(0);
+        // Whoever asks wants to know of now, not what an earlier try met.
+        if stuck.is_none() {
+            way.try_again();
+        }
         way.control().connect().await.err()?.presented().cloned()
     }
 

@@ -16,6 +16,8 @@ use crate::ssh::{FileError, RemoteStat};
 pub(super) enum BySftp {
     #[default]
     Perhaps,
+    /// The machine's file transfer failed on it once without a new byte. What is here is not thrown away for that.
+    Hardly,
     /// The machine's file transfer failed on it.
     No,
 }
@@ -29,7 +31,11 @@ impl Executor {
         hope: &mut BySftp,
     ) -> Result<Option<Whole>, Fault> {
         let transport = self.deps.http.transport();
-        let (Some(ssh), BySftp::Perhaps) = (transport.ssh(), *hope) else { return Ok(None) };
+        let (Some(ssh), BySftp::Perhaps | BySftp::Hardly) = (transport.ssh(), *hope) else { return Ok(None) };
+        // What came by the other way goes on by it.
+        if part.offset() > 0 && part.etag().is_some_and(|etag| !etag.starts_with("sftp-")) {
+            return Ok(None);
+        }
         let Some(path) = ssh.output_dir().and_then(|dir| path_of(&dir, file)) else { return Ok(None) };
         let session = ssh.way().bulk();
         let Some(told) = self.bulk.measure(file).await? else { return Ok(None) };
@@ -37,7 +43,7 @@ impl Executor {
             Ok(stat) if stat.size <= MAX_OUTPUT => stat,
             // What is too large is told by the other way.
             Ok(_) => return Ok(None),
-            Err(error) => return otherwise(error, hope),
+            Err(error) => return otherwise(error, hope, part.offset(), false),
         };
         if !is_the_same(&told, &stat) {
             tracing::debug!(name = %file.filename, "another file lies under the name of an output");
@@ -46,15 +52,16 @@ impl Executor {
         if part.etag().as_deref() != Some(stat.version.as_str()) || part.offset() > stat.size {
             part.restart(Some(stat.version.clone())).await?;
         }
-        let mut reader = match session.open_file(&path, stat.clone(), part.offset()).await {
+        let began = part.offset();
+        let mut reader = match session.open_file(&path, stat.clone(), began).await {
             Ok(reader) => reader,
-            Err(error) => return otherwise(error, hope),
+            Err(error) => return otherwise(error, hope, began, false),
         };
         loop {
             let bytes = match reader.piece().await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => break,
-                Err(error) => return otherwise(error, hope),
+                Err(error) => return otherwise(error, hope, part.offset(), part.offset() > began),
             };
             if part.offset().saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > stat.size {
                 return Err(Fault::There("the file grew while it was fetched".to_owned()));
@@ -65,7 +72,7 @@ impl Executor {
         match session.stat(&path).await {
             Ok(after) if part.offset() == stat.size && after == stat => Ok(Some(Whole::Confirmed)),
             Ok(after) => Err(Fault::There(format!("{} of {} bytes came, and the file changes", part.offset(), after.size))),
-            Err(error) => otherwise(error, hope),
+            Err(error) => otherwise(error, hope, part.offset(), part.offset() > began),
         }
     }
 }
@@ -77,11 +84,15 @@ fn is_the_same(told: &Measure, found: &RemoteStat) -> bool {
     told.length == found.size && told.modified.as_ref().is_none_or(|date| dates.contains(date))
 }
 
-/// What to do when it failed: the other way, unless the way to the machine itself is lost; then what is here stays good.
-fn otherwise(error: FileError, hope: &mut BySftp) -> Result<Option<Whole>, Fault> {
+/// What to do when it failed: the other way, unless the way to the machine itself is lost or this one still gets on; then what is here stays good.
+fn otherwise(error: FileError, hope: &mut BySftp, here: u64, got_on: bool) -> Result<Option<Whole>, Fault> {
     tracing::debug!(%error, "an output did not come by SFTP");
     match error {
         FileError::Missing(_) | FileError::Denied(_) | FileError::Way(crate::ssh::SshError::Forbidden { .. }) => Ok(None),
+        error @ FileError::Broken { .. } if got_on || (here > 0 && *hope == BySftp::Perhaps) => {
+            *hope = if got_on { BySftp::Perhaps } else { BySftp::Hardly };
+            Err(Fault::There(format!("SFTP: failed to {error}")))
+        }
         FileError::Broken { .. } => {
             *hope = BySftp::No;
             Ok(None)
