@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use russh::ChannelMsg;
+use tokio::time::Instant;
 
 use super::closing::Closing;
 use super::error::SshError;
@@ -14,6 +16,20 @@ use super::session::Session;
 
 /// How long a short command may take, and how much it may say (reliability.md 8).
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// Runs its argument, in a session of its own where the machine can, and ends it when it reads `stop`.
+const STOPPABLE: &str = r#"exec 3<&0
+if command -v setsid >/dev/null 2>&1; then setsid /bin/sh -c "$1" </dev/null 3<&- &
+else /bin/sh -c "$1" </dev/null 3<&- & fi
+child=$!
+{ read -r word <&3; [ "$word" = stop ] && { kill -TERM -"$child" || kill -TERM "$child"; }; } >/dev/null 2>&1 &
+listener=$!
+exec 3<&-
+wait "$child"
+status=$?
+kill "$listener" 2>/dev/null
+exit "$status""#;
+/// How long a command that is told to end has for it.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// How much a short command may say.
 pub const MAX_OUTPUT: usize = 1024 * 1024;
 
@@ -53,7 +69,32 @@ impl Session {
     ///
     /// # Errors
     /// If it could not be run, or the connection was lost before it ended.
-    pub async fn run(&self, command: &str, stdin: Bytes, mut said: impl FnMut(Said)) -> Result<Ended, SshError> {
+    pub async fn run(&self, command: &str, stdin: Bytes, said: impl FnMut(Said)) -> Result<Ended, SshError> {
+        self.run_with(command, stdin, None, said).await
+    }
+
+    /// Runs a command that may take long and passes on what it says. `stop` has it told to end, by a signal to all that it has begun; it has a few
+    /// seconds for that, then nothing is known of its end. A connection that is lost ends no command.
+    ///
+    /// # Errors
+    /// If it could not be run, or the connection was lost before it ended.
+    pub async fn run_until(
+        &self,
+        command: &str,
+        stop: impl Future<Output = ()> + Send,
+        said: impl FnMut(Said),
+    ) -> Result<Ended, SshError> {
+        let command = format!("exec /bin/sh -c {} sh {}", quoted(STOPPABLE), quoted(command));
+        self.run_with(&command, Bytes::new(), Some(Box::pin(stop)), said).await
+    }
+
+    async fn run_with(
+        &self,
+        command: &str,
+        stdin: Bytes,
+        stop: Option<BoxFuture<'_, ()>>,
+        mut said: impl FnMut(Said),
+    ) -> Result<Ended, SshError> {
         let (channel, live) = self.session("a command").await?;
         let lost = |error: &russh::Error| SshError::Lost { why: format!("while a command was begun: {error}") };
         let (mut incoming, outgoing) = channel.split();
@@ -61,15 +102,25 @@ impl Session {
         let outgoing = Closing::new(outgoing);
         outgoing.exec(true, command).await.map_err(|error| lost(&error))?;
         let mut ended = None;
+        let stoppable = stop.is_some();
         let telling = async {
             if !stdin.is_empty() {
                 outgoing.data_bytes(stdin).await?;
             }
-            outgoing.eof().await
+            // One that may be told to end listens until then.
+            if stoppable { Ok(()) } else { outgoing.eof().await }
         };
+        let mut stop = stop.unwrap_or_else(|| Box::pin(std::future::pending()));
         tokio::pin!(telling);
         let mut told = false;
+        let mut ends_by: Option<Instant> = None;
         loop {
+            let late = async {
+                match ends_by {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let message = tokio::select! {
                 biased;
                 // A command that does not read what it is told may end all the same.
@@ -80,6 +131,15 @@ impl Session {
                     }
                     continue;
                 }
+                () = &mut stop, if ends_by.is_none() => {
+                    ends_by = Some(Instant::now() + ENDS_WITHIN);
+                    // Signals of the protocol reach nobody where root logs in.
+                    if let Err(error) = outgoing.data_bytes(Bytes::from_static(b"stop\n")).await {
+                        tracing::debug!(%error, "a command was not told to end");
+                    }
+                    continue;
+                }
+                () = late => break,
                 message = incoming.wait() => message,
             };
             match message {

@@ -182,7 +182,7 @@ fn check(plan: &PlannedStep) -> Result<(), Problem> {
         "execute_comfyui_workflow" => steps::wish(&plan.fields).map(drop),
         "test_comfyui" => steps::target(&plan.fields).map(drop),
         "wait" => steps::wait_ms(&plan.fields).map(drop),
-        _ => Ok(()), // The others take what they like.
+        _ => crate::setup::deed_of(plan).map(drop), // All others work on the machine itself.
     };
     // What only cannot be done yet is no mistake: the step will be blocked.
     checked.or_else(|problem| if problem.status >= 500 { Ok(()) } else { Err(problem) })

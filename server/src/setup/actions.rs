@@ -7,6 +7,11 @@ pub(crate) const TEST_COMFYUI: &str = "test_comfyui";
 /// Lets time pass.
 pub(crate) const WAIT: &str = "wait";
 
+/// Runs a command on the machine.
+pub(crate) const RUN_COMMAND: &str = "run_command";
+/// Puts a file on the machine.
+pub(crate) const UPLOAD_FILE: &str = "upload_file";
+
 /// Something that a step can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Action {
@@ -20,11 +25,13 @@ const fn action(name: &'static str, label: &'static str) -> Action {
     Action { name, label }
 }
 
-/// Every action that is known. Those without a runner need a shell on the machine.
+/// Every action that is known. All but the first three work on the machine itself.
 pub(crate) const ACTIONS: &[Action] = &[
     action(EXECUTE, "Execute ComfyUI Workflow"),
     action(TEST_COMFYUI, "Test ComfyUI"),
     action(WAIT, "Wait"),
+    action(RUN_COMMAND, "Run a Command"),
+    action(UPLOAD_FILE, "Upload a File"),
     action("test_ssh", "Test SSH Connection"),
     action("set_ui_home", "Set UI_HOME"),
     action("get_ui_home", "Read UI_HOME"),

@@ -19,6 +19,8 @@ pub(crate) struct StepCall {
     pub(crate) step: usize,
     /// How often the step has begun, this time included. The same number again is the same beginning after a restart.
     pub(crate) attempt: u32,
+    /// Whether this program has been started again since it began.
+    pub(crate) again: bool,
     /// When it began.
     pub(crate) began: Timestamp,
     /// The run that it made in this beginning.
@@ -87,15 +89,15 @@ impl Runners {
     pub(super) fn run(&self, call: StepCall, reporter: Reporter, stop: CancellationToken) -> Working {
         match self.0.get(call.plan.action.as_str()) {
             Some(runner) => runner.run(call, reporter, stop),
-            None => Box::pin(async move { StepEnding::Blocked(no_shell(&call.plan.action)) }),
+            None => Box::pin(async move { StepEnding::Blocked(nobody(&call.plan.action)) }),
         }
     }
 }
 
-fn no_shell(action: &str) -> StepError {
+fn nobody(action: &str) -> StepError {
     StepError {
-        code: "ssh_unavailable".to_owned(),
-        message: format!("the step `{action}` needs a shell on the machine, and this version does not connect by SSH"),
+        code: "unknown_action".to_owned(),
+        message: format!("this version of comfyd knows no step `{action}`"),
         hint: "Do it by hand and leave the step out with `skip` when you resume, or stop the workflow.".to_owned(),
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct SetupLoop {
     owed: VecDeque<(SetupId, SetupInput)>,
     again_at: Option<tokio::time::Instant>,
     again_after: Duration,
+    /// Whether it goes on with what earlier processes began.
+    waking: bool,
 }
 
 /// A step whose runner has been called.
@@ -81,6 +83,7 @@ impl SetupLoop {
             owed: VecDeque::new(),
             again_at: None,
             again_after: AGAIN,
+            waking: true,
         }
     }
 
@@ -89,6 +92,7 @@ impl SetupLoop {
         for id in self.setups.keys().cloned().collect::<Vec<_>>() {
             self.pursue(&id);
         }
+        self.waking = false;
         loop {
             let sleep = tokio::time::sleep(self.sleep_for());
             let message = tokio::select! {
@@ -288,6 +292,7 @@ impl SetupLoop {
                 setup: id.clone(),
                 step,
                 attempt,
+                again: self.waking,
                 began: planned.began().unwrap_or(Timestamp(0)),
                 run: planned.run(),
                 target: setup.target().clone(),

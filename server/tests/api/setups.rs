@@ -65,14 +65,14 @@ async fn steps_go_on_by_themselves() {
 async fn a_step_that_needs_a_shell_is_blocked_and_can_be_left_out() {
     let house = House::new(20.0).await;
     let body = json!({ "step_delay": 0, "ssh_connection": "ssh -p 9 root@127.0.0.1", "workflow_id": "setup-1", "steps": [
-        { "action": "install_custom_nodes" }, { "action": "test_comfyui" }, { "action": "wait", "seconds": 0 },
+        { "action": "install_custom_nodes", "command": "true" }, { "action": "test_comfyui" }, { "action": "wait", "seconds": 0 },
     ] });
     assert_eq!(start(&house, &body).await, "setup-1");
     let state = house.workflow_until("setup-1", is("blocked")).await;
     assert_eq!((&state["status"], statuses(&state)), (&json!("executing"), vec!["blocked", "pending", "pending"]));
     let error = &state["steps"][0]["error"];
-    assert_eq!((&error["code"], &state["attention"]["kind"]), (&json!("ssh_unavailable"), &json!("ssh_unavailable")));
-    assert!(error["message"].as_str().is_some_and(|text| text.contains("install_custom_nodes")) && error["hint"].is_string());
+    assert_eq!((&error["code"], &state["attention"]["kind"]), (&json!("ssh_unreachable"), &json!("ssh_unreachable")));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("connect")) && error["hint"].is_string());
     let actions = state["attention"]["actions"].as_array().expect("a list");
     let skip = actions.iter().find(|action| action["id"] == "skip").expect("it can be left out");
 

@@ -4,6 +4,7 @@ mod faults;
 mod inputs;
 mod outputs;
 mod states;
+mod steps;
 mod storm;
 mod support;
 mod trusting;
