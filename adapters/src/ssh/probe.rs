@@ -12,7 +12,7 @@ use super::session::Session;
 const MARK: &str = "comfyd-probe-1";
 
 /// Reads a port. Tells the boot of the machine, the process that listens on the port with its beginning, folder and arguments, and free disk space
-/// there. It has no single quotes, so that it is one word for any shell.
+/// there. It has no single quotes, so that it is one word for any shell, and begins few programs, whatever else runs on the machine.
 const SCRIPT: &str = r#"exec /bin/sh -c '
 read -r port
 echo comfyd-probe-1
@@ -28,10 +28,7 @@ for table in /proc/net/tcp /proc/net/tcp6; do
 done
 [ -n "$inode" ] || { echo none=port; exit 0; }
 echo "socket=$inode"
-pid=
-for dir in /proc/[0-9]*; do
-  case "$(ls -l "$dir/fd" 2>/dev/null)" in *"socket:[$inode]"*) pid=${dir#/proc/}; break;; esac
-done
+pid=$(ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n "/^\/proc\//h;/socket:\[$inode\]\$/{g;s,^/proc/\([0-9]*\)/fd:\$,\1,p;q;}")
 [ -n "$pid" ] || { echo none=process; exit 0; }
 stat=$(cat "/proc/$pid/stat" 2>/dev/null)
 set -- ${stat##*) }

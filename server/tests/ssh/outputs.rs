@@ -50,13 +50,21 @@ async fn outputs_come_by_sftp_where_the_folder_is_known_and_else_by_view() {
     world.ends().await;
 }
 
+/// What happens to the machine in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Killed,
+    Frozen,
+    TransferAlone,
+}
+
 /// How large the output is that is cut in the middle.
 const LARGE: usize = 24 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_output_that_is_cut_in_the_middle_goes_on_where_it_ended() {
-    for frozen in [false, true] {
-        let world = World::wired(&[], 1.0).await;
+    for fault in [Fault::Killed, Fault::Frozen, Fault::TransferAlone] {
+        let world = World::wired(&["Subsystem sftp /usr/lib/openssh/sftp-server"], 1.0).await;
         world.completed(world.first).await;
         world.knows_outputs().await;
         let instance = world.instance_of(world.first).await;
@@ -75,14 +83,14 @@ async fn a_large_output_that_is_cut_in_the_middle_goes_on_where_it_ended() {
         world.wire().silence_after(LARGE as u64 / 2);
         world.wait_for("in the middle", || world.wire().is_silent()).await;
         let logins = world.logins();
-        if frozen {
-            world.sshd.freeze_sessions();
-        } else {
-            world.sshd.kill_sessions();
+        match fault {
+            Fault::Killed => world.sshd.kill_sessions(),
+            Fault::Frozen => world.sshd.freeze_sessions(),
+            Fault::TransferAlone => world.sshd.kill_transfers(),
         }
         world.wire().open();
         let view = world.completed(run).await;
-        assert!(world.logins() > logins);
+        assert_eq!(world.logins() > logins, fault != Fault::TransferAlone, "{fault:?}");
         let output = view.outputs.iter().find(|output| output.downloaded).expect("a file");
         assert_eq!(output.size, Some(LARGE as u64));
         let kept = world.running.app.output(run, output.n).await.expect("it is stored");
