@@ -99,7 +99,8 @@ async fn opens(from: &Path) {
     let in_doubt = |view: &RunView| view.attention.as_ref().is_some_and(|attention| attention.kind == "submit_unknown");
     world.wait(middle.run_id, PATIENCE, in_doubt).await;
     world.server().app.resubmit(middle.run_id).await.expect("its user decides");
-    let ended = world.wait(middle.run_id, PATIENCE, |view| view.status.is_settled()).await;
+    // It was posted again, so it is over once no second copy is looked for any more.
+    let ended = world.wait(middle.run_id, PATIENCE, |view| view.status.is_settled() && !view.twin_watch).await;
     assert_eq!(ended.status.as_str(), "completed", "{:?}", ended.error);
     // What was kept is enough to run it again.
     let again = world.server().app.retry(pictures.run_id).await.expect("a run of the past can be repeated");
