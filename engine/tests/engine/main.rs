@@ -17,6 +17,7 @@ mod obstacles;
 mod outputs;
 mod progress;
 mod properties;
+mod reports;
 mod samples;
 mod setups;
 mod stored;

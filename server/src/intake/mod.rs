@@ -5,6 +5,8 @@
 
 mod durations;
 mod files;
+mod images;
+mod place;
 mod prepare;
 mod types;
 

@@ -9,19 +9,15 @@ use comfyd_adapters::comfy::ports::Blobs;
 use comfyd_adapters::digest::sha256;
 use comfyd_adapters::env::Rng;
 use comfyd_adapters::hot::Hot;
-use comfyd_adapters::workflow::{Graph, Images as GraphImages, WorkflowError};
-use comfyd_engine::{
-    ClientId, Connection, Expect, Idempotency, Input, InstanceId, InstanceSetup, InstanceSource, PlannedNode, PromptSpec, RunId,
-    RunSpec, Sha256, Timestamp, Upload, Workload,
-};
-
+use comfyd_adapters::workflow::{Graph, WorkflowError};
+use comfyd_engine::{Idempotency, PlannedNode, PromptSpec, RunId, RunSpec, Sha256, Timestamp, Workload};
 use comfyd_workflow::embedded::{Container, Embedded};
 
 use super::files;
-use super::{Durations, Execute, Image, Images, Source, Target, Validation};
+use super::{Durations, Execute, Image, Images, Source, Validation};
 use crate::conversion::canvas_of;
 use crate::core::CoreHandle;
-use crate::instances::{Board, check_url, instance_of, understood};
+use crate::instances::Board;
 use crate::known::KnownInstances;
 use crate::offload::Offload;
 use crate::problem::Problem;
@@ -35,9 +31,7 @@ const INLINE_BLOB: usize = 256 << 10;
 const LARGE_GRAPH: usize = 64 << 10;
 /// Limits of a request (reliability.md 9).
 const MAX_WORKFLOW: u64 = 16 << 20;
-const MAX_IMAGE: u64 = 64 << 20;
-const MAX_IMAGES: usize = 64;
-const MAX_ALL_IMAGES: u64 = 512 << 20;
+pub(super) const MAX_IMAGE: u64 = 64 << 20;
 
 /// What callers may do.
 #[derive(Clone, Debug, Default)]
@@ -93,20 +87,6 @@ pub(crate) fn new_run_id(now: Timestamp, rng: &dyn Rng) -> RunId {
         *byte = u8::try_from(rng.below(256)).expect("below 256");
     }
     RunId::new(uuid::Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
-}
-
-/// Whether an instance is what somebody names: how to log in there is left as it is where nothing is said of it.
-fn serves(known: &Connection, named: &Connection) -> bool {
-    match (known, named) {
-        (Connection::Ssh(known), Connection::Ssh(named)) => {
-            let agrees = |named: &Option<String>, known: &Option<String>| named.is_none() || named == known;
-            known.url == named.url
-                && agrees(&named.identity, &known.identity)
-                && agrees(&named.password_file, &known.password_file)
-                && agrees(&named.output_dir, &known.output_dir)
-        }
-        (known, named) => known == named,
-    }
 }
 
 impl Intake {
@@ -167,7 +147,7 @@ impl Intake {
     }
 
     /// Reads a file where that may block.
-    async fn read(&self, field: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
+    pub(super) async fn read(&self, field: &'static str, path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
         let (path, roots) = (path.to_owned(), self.rules.get().input_roots.clone());
         self.offload.run(move || files::read(field, &path, &roots, limit)).await
     }
@@ -211,113 +191,6 @@ impl Intake {
                 Ok(Given { text: content.text, canvas: None, file: Some(template.file()), title: Some(template.title) })
             }
         }
-    }
-
-    async fn uploads(&self, graph: &Graph, images: Images) -> Result<Vec<Upload>, Problem> {
-        // Files are named by their number, as two may have one name.
-        let (wanted, given): (GraphImages, Vec<Image>) = match images {
-            Images::InOrder(images) => (GraphImages::List((0..images.len()).map(|n| n.to_string()).collect()), images),
-            Images::ByNode(map) => {
-                let nodes = map.keys().enumerate().map(|(n, node)| (node.clone(), n.to_string())).collect();
-                (GraphImages::ByNode(nodes), map.into_values().collect())
-            }
-        };
-        if given.is_empty() {
-            return Ok(vec![]);
-        }
-        if given.len() > MAX_IMAGES {
-            return Err(Problem::new(
-                413,
-                "too_many_images",
-                format!("input_images: {} files", given.len()),
-                format!("Send at most {MAX_IMAGES}."),
-            ));
-        }
-        let assigned = graph.assign_images(&wanted).map_err(|error| bad_workflow(&error))?;
-        let mut total = 0;
-        let mut uploads = Vec::new();
-        for assigned in assigned {
-            let image = assigned.file.parse::<usize>().ok().and_then(|n| given.get(n));
-            let image = image.ok_or_else(|| Problem::internal("an assigned image was not given"))?;
-            let bytes = self.image_bytes(image).await?;
-            total += bytes.len() as u64;
-            if total > MAX_ALL_IMAGES {
-                return Err(Problem::new(
-                    413,
-                    "images_too_large",
-                    "input_images: more than 512 MiB in all",
-                    "Send fewer or smaller files.",
-                ));
-            }
-            let blob = self.vault.put(bytes).await.map_err(|error| not_stored("an input file", &error))?;
-            uploads.push(Upload { blob, node: assigned.node, input: assigned.input, file_name: base_name(&name_of(image)) });
-        }
-        Ok(uploads)
-    }
-
-    async fn image_bytes(&self, image: &Image) -> Result<Bytes, Problem> {
-        match image {
-            Image::File(path) => self.read("input_images", path, MAX_IMAGE).await.map(Bytes::from),
-            Image::Bytes { name, bytes } if bytes.len() as u64 > MAX_IMAGE => Err(Problem::new(
-                413,
-                "file_too_large",
-                format!("input_images: {name} is larger than 64 MiB"),
-                "Use a smaller file.",
-            )),
-            Image::Bytes { bytes, .. } => Ok(bytes.clone()),
-        }
-    }
-
-    /// Where an instance is, without making it known.
-    pub(crate) fn address(&self, target: Option<&Target>) -> Result<(InstanceId, Connection), Problem> {
-        let rules = self.rules.get();
-        let of_known = |id: &InstanceId| {
-            let known = self.board.get(id).map(|known| (id.clone(), known.instance.setup().connection.clone()));
-            known.ok_or_else(|| Problem::unknown_instance(id.as_str(), &self.board.nearest(id.as_str())))
-        };
-        let url = match (target, &rules.default_url) {
-            (Some(Target::Instance(id)), _) => return of_known(id),
-            (Some(Target::Ssh(wish)), _) => {
-                let (ssh, _) = understood(wish, rules.comfyui_port)?;
-                return match self.board.named_at(&ssh.url) {
-                    Some(named) => of_known(&named),
-                    None => Ok((instance_of(&ssh)?, Connection::Ssh(ssh))),
-                };
-            }
-            (Some(Target::Url(url)), _) | (None, Some(url)) => url,
-            (None, None) => return of_known(&self.board.chosen().ok_or_else(no_instance)?),
-        };
-        let default = rules.default_url.as_deref() == Some(url);
-        let address = check_url(url, rules.url_hosts.as_deref().filter(|_| !default))?;
-        // A server that has a name is one instance, however it is asked for.
-        if let Some(named) = self.board.named_at(&address.to_string()) {
-            return of_known(&named);
-        }
-        Ok((address.instance_id(), Connection::Url(address.to_string())))
-    }
-
-    /// The instance that is wanted, made known if it is not.
-    pub(crate) async fn instance(&self, target: Option<&Target>, core: &CoreHandle) -> Result<InstanceId, Problem> {
-        let (instance, connection) = self.address(target)?;
-        let known = self.board.get(&instance);
-        if known.is_some_and(|known| serves(&known.instance.setup().connection, &connection)) {
-            return Ok(instance);
-        }
-        let client = ClientId(new_run_id(Timestamp(0), &*self.rng).uuid().simple().to_string());
-        let input = match connection {
-            Connection::Url(url) => Input::AddInstance { instance: instance.clone(), client, url },
-            Connection::Ssh(_) => {
-                let setup = InstanceSetup { connection, label: None, source: InstanceSource::Adhoc, default: false };
-                Input::SetInstance { instance: instance.clone(), client, setup, expect: Expect::Any }
-            }
-        };
-        core.ask(input).await.map_err(Problem::from)?;
-        Ok(instance)
-    }
-
-    /// How an instance is reached over SSH, without keys; none if it is reached straight.
-    fn ssh_of(&self, instance: &InstanceId) -> Option<String> {
-        self.board.get(instance)?.instance.setup().connection.ssh().map(|ssh| ssh.command.clone())
     }
 
     /// Small bytes go into the log, large ones into a file that is synced before the log names it.
@@ -364,11 +237,6 @@ pub(crate) fn held(bytes: Vec<u8>) -> Result<Held, (&'static str, &'static str)>
     }
 }
 
-fn no_instance() -> Problem {
-    let hint = "Give the address of a ComfyUI as `url`, or on the command line as --url http://127.0.0.1:8188.";
-    Problem::invalid("no_instance", "the request names no instance, and none is the default", hint)
-}
-
 /// The hash of everything in a request that makes it that request and no other.
 pub(crate) fn fingerprint(request: &Execute) -> Sha256 {
     // What is noted is made from the canvas, later.
@@ -406,19 +274,12 @@ fn image_print(image: &Image) -> String {
     }
 }
 
-fn name_of(image: &Image) -> String {
-    match image {
-        Image::File(path) => path.display().to_string(),
-        Image::Bytes { name, .. } => name.clone(),
-    }
-}
-
 fn stem(file: &str) -> String {
     let base = base_name(file);
     base.strip_suffix(".json").unwrap_or(&base).to_owned()
 }
 
-fn base_name(file: &str) -> String {
+pub(super) fn base_name(file: &str) -> String {
     file.rsplit(['/', '\\']).next().unwrap_or(file).to_owned()
 }
 
@@ -453,7 +314,7 @@ pub(crate) fn not_stored(what: &str, error: &std::io::Error) -> Problem {
     Problem::unavailable("not_stored", message, "Nothing was started. Look at the data directory and its disk, and try again.")
 }
 
-fn bad_workflow(error: &WorkflowError) -> Problem {
+pub(super) fn bad_workflow(error: &WorkflowError) -> Problem {
     let too_large = error.code() == "workflow_too_large";
     Problem::new(if too_large { 413 } else { 400 }, error.code(), error.to_string(), error.hint())
 }
