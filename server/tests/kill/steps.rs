@@ -31,6 +31,8 @@ fn shape(mut view: Value) -> Value {
         "timing",
         "attention",
         "warnings",
+        // One that a person had posted again.
+        "twin_watch",
         "run_id",
         "workflow_id",
         "prompt_id",
