@@ -80,9 +80,11 @@ async fn holds(session: &Session, path: &str) -> Result<Option<Sha256>, FileErro
 
 /// Where an upload lies; none if the server gave it a name that is not ours, or one that is not below the folder.
 fn path_of(folder: &str, file: &InputFile) -> Option<String> {
-    let (subfolder, name) = file.name.rsplit_once('/').unwrap_or(("", &file.name));
+    let (name, below) = match file.name.rsplit_once('/') {
+        Some((subfolder, name)) => (name, subfolder.split('/').all(|part| !matches!(part, "" | "." | ".."))),
+        None => (file.name.as_str(), true),
+    };
     let ours = name.starts_with(&format!("comfyd_{}", &file.blob.as_str()[..16]));
-    let below = subfolder.is_empty() || subfolder.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let plain = !file.name.contains(['\0', '\\']);
     (ours && below && plain).then(|| format!("{}/{}", folder.trim_end_matches('/'), file.name))
 }
