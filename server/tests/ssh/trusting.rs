@@ -202,7 +202,10 @@ async fn who_tries_another_key_stands_in_nobodys_way() {
     world.completed(world.first).await;
     let instance = world.instance_of(world.first).await;
     world.sshd.authorize(&[]).expect("nobody");
+    let connected = world.instance(&instance).state;
     world.sshd.kill_sessions();
+    // Before that a prompt could be sent on its last way, and nobody would know what became of it.
+    world.wait_for("lost", || world.instance(&instance).state != connected).await;
     let run = world.run_on(&instance).await;
     let refused = |view: &comfyd_engine::RunView| view.attention.as_ref().is_some_and(|it| it.kind == "auth_failed");
     world.until(run, "refused", refused).await;
