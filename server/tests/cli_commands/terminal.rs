@@ -14,7 +14,23 @@ fn on_terminal(command: Command, width: u16) -> (Option<i32>, String) {
 }
 
 /// The same; the command is asked to end when it has written this.
-fn on_terminal_until(mut command: Command, width: u16, enough: Option<&'static str>) -> (Option<i32>, String) {
+fn on_terminal_until(command: Command, width: u16, enough: Option<&'static str>) -> (Option<i32>, String) {
+    let told = told_on_terminal(command, width, enough, false);
+    (told.code, told.written)
+}
+
+/// What a command did on a terminal.
+struct Told {
+    code: Option<i32>,
+    written: String,
+    /// Whether the terminal showed what is typed when the command was asked to end.
+    echoed: Option<bool>,
+    /// And after its end.
+    echoes: bool,
+}
+
+/// The same; with `typed` it reads from the terminal too.
+fn told_on_terminal(mut command: Command, width: u16, enough: Option<&'static str>, typed: bool) -> Told {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&ours).expect("granted");
     unlockpt(&ours).expect("unlocked");
@@ -25,6 +41,9 @@ fn on_terminal_until(mut command: Command, width: u16, enough: Option<&'static s
     rustix::termios::tcsetwinsize(&ours, size).expect("a size");
     let copy = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy"));
     command.stdout(copy(&theirs)).stderr(copy(&theirs)).env("TERM", "xterm-256color");
+    if typed {
+        command.stdin(copy(&theirs));
+    }
     let child = command.spawn().expect("the binary starts");
     let process = rustix::process::Pid::from_child(&child);
     // The command holds copies too.
@@ -33,6 +52,7 @@ fn on_terminal_until(mut command: Command, width: u16, enough: Option<&'static s
     let reading = std::thread::spawn(move || {
         let mut written = Vec::new();
         let mut part = [0; 4096];
+        let mut echoed = None;
         // Linux ends a terminal without writers by an error.
         while let Ok(count) = terminal.read(&mut part) {
             if count == 0 {
@@ -40,13 +60,19 @@ fn on_terminal_until(mut command: Command, width: u16, enough: Option<&'static s
             }
             written.extend_from_slice(&part[..count]);
             if enough.is_some_and(|enough| String::from_utf8_lossy(&written).contains(enough)) {
+                echoed.get_or_insert_with(|| echoes(&terminal));
                 rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("our child");
             }
         }
-        String::from_utf8_lossy(&written).into_owned()
+        (String::from_utf8_lossy(&written).into_owned(), echoed, echoes(&terminal))
     });
     let ended = Ended::of(child, &["on a terminal"]);
-    (ended.code, reading.join().expect("read"))
+    let (written, echoed, echoes) = reading.join().expect("read");
+    Told { code: ended.code, written, echoed, echoes }
+}
+
+fn echoes(terminal: &std::fs::File) -> bool {
+    rustix::termios::tcgetattr(terminal).expect("a terminal").local_modes.contains(rustix::termios::LocalModes::ECHO)
 }
 
 fn run(place: &Place, comfy: &Comfy) -> Command {
@@ -65,6 +91,13 @@ fn a_terminal_gets_a_picture_that_is_redrawn_in_place() {
     assert!((2..200).contains(&pictures), "{pictures} pictures");
     let picture = written.split("\x1b[?25l").nth(2).expect("a second picture");
     assert!(picture.starts_with("\r\x1b["), "the cursor goes back up: {picture:?}");
+}
+
+#[test]
+fn a_hidden_question_ends_with_a_signal_and_the_terminal_shows_again_what_is_typed() {
+    let place = Place::new();
+    let told = told_on_terminal(place.comfyd(&["instances", "unlock", "rental"]), 80, Some("private key: "), true);
+    assert_eq!((told.code, told.echoed, told.echoes), (Some(130), Some(false), true), "{}", told.written);
 }
 
 #[test]

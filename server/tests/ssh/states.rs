@@ -99,10 +99,17 @@ async fn ends_well(world: &World, run: RunId, state: State) {
 }
 
 async fn in_every_state<F: Future<Output = World>>(fault: impl Fn(World, RunId, State) -> F) {
-    let each = ALL.into_iter().map(|state| {
-        let fault = &fault;
+    in_every_state_of(|_| World::wired(&[], 1.0), fault).await;
+}
+
+async fn in_every_state_of<W: Future<Output = World>, F: Future<Output = World>>(
+    world: impl Fn(u8) -> W,
+    fault: impl Fn(World, RunId, State) -> F,
+) {
+    let each = (1..).zip(ALL).map(|(number, state)| {
+        let (world, fault) = (&world, &fault);
         async move {
-            let world = settled(World::wired(&[], 1.0).await).await;
+            let world = settled(world(number).await).await;
             let run = reach(&world, state).await;
             let world = fault(world, run, state).await;
             ends_well(&world, run, state).await;
@@ -158,6 +165,24 @@ async fn a_line_that_is_dead_for_a_while() {
             }
         }
         world.wire().open();
+        world
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and iproute2, for networks of its own: ./test.sh soak"]
+async fn a_network_that_is_cut() {
+    in_every_state_of(World::in_network, async |world, run, state| {
+        world.net().cut().expect("cut");
+        let lost = |view: &RunView| view.attention.is_some();
+        world.until(run, "told that something is the matter", lost).await;
+        tokio::time::sleep(cut()).await;
+        let view = world.running.app.view(run).await.expect("a view");
+        assert!(view.timing.end_time.is_none(), "{state:?}: nobody can know that it is over: {view:?}");
+        let logins = world.logins();
+        world.net().mend().expect("mended");
+        world.wait_for("back", || world.logins() > logins).await;
         world
     })
     .await;

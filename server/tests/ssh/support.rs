@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfyd_adapters::comfy::tuning::Tuning;
 use comfyd_adapters::ssh::Surroundings;
 use comfyd_engine::{RunId, RunView};
+use comfyd_fixtures::netns::Namespace;
 use comfyd_fixtures::sshd::Sshd;
 use comfyd_fixtures::wire::Wire;
 use comfyd_fixtures::{FakeComfy, FakeConfig, FakeServer, workflows};
@@ -29,6 +30,8 @@ pub(crate) struct World {
     pub(crate) sshd: Sshd,
     /// The line to it, where there is one that can be cut.
     wire: Option<Wire>,
+    /// The network that the line ends in, where it is another one than ours.
+    net: Option<Namespace>,
     pub(crate) fake: FakeServer,
     pub(crate) running: Running,
     pub(crate) dir: TempDir,
@@ -47,13 +50,23 @@ impl World {
         Self::over(Some(wire), sshd, time_scale).await.trust().await
     }
 
+    /// A machine that is trusted, in a network of its own: needs root.
+    pub(crate) async fn in_network(number: u8) -> Self {
+        let sshd = Sshd::start(&[]).expect("sshd");
+        let net = Namespace::new(number).expect("a network: run it as root, with iproute2");
+        let listener = net.listener().expect("a free port");
+        let wire = Wire::between(listener, ([127, 0, 0, 1], sshd.port()).into()).expect("it listens");
+        let world = Self::over(Some(wire), sshd, 1.0).await;
+        Self { net: Some(net), ..world }.trust().await
+    }
+
     async fn over(wire: Option<Wire>, sshd: Sshd, time_scale: f64) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let fake = FakeComfy::new(FakeConfig { time_scale, folder: Some(dir.path().join("comfyui")), ..FakeConfig::default() });
         let fake = fake.listen("127.0.0.1:0").await.expect("a free port");
         std::fs::copy(sshd.key(), sshd.home().join(".ssh/id_ed25519")).expect("the key is where it is looked for");
         let running = start(options(&sshd, &dir)).await.expect("the server starts");
-        Self { first: RunId::new(uuid::Uuid::nil()), sshd, wire, fake, running, dir }
+        Self { first: RunId::new(uuid::Uuid::nil()), sshd, wire, net: None, fake, running, dir }
     }
 
     /// The same, and the machine is trusted.
@@ -76,13 +89,18 @@ impl World {
 
     /// What a rental site would print.
     pub(crate) fn command(&self) -> String {
-        let port = self.wire.as_ref().map_or(self.sshd.port(), |wire| wire.local_addr().port());
-        format!("ssh -p {port} {}@127.0.0.1", self.sshd.user())
+        let at = self.wire.as_ref().map_or(([127, 0, 0, 1], self.sshd.port()).into(), Wire::local_addr);
+        format!("ssh -p {} {}@{}", at.port(), self.sshd.user(), at.ip())
     }
 
     /// The line to the machine.
     pub(crate) fn wire(&self) -> &Wire {
         self.wire.as_ref().expect("this world has one")
+    }
+
+    /// The network of the machine.
+    pub(crate) fn net(&self) -> &Namespace {
+        self.net.as_ref().expect("this world has one")
     }
 
     /// Where `ComfyUI` keeps its files.
@@ -187,11 +205,11 @@ impl World {
 
     /// The next life of the server.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { first, sshd, wire, fake, running, dir } = self;
+        let Self { first, sshd, wire, net, fake, running, dir } = self;
         running.stop();
         running.join().await.expect("it ends well");
         let running = start(options(&sshd, &dir)).await.expect("the server starts");
-        Self { first, sshd, wire, fake, running, dir }
+        Self { first, sshd, wire, net, fake, running, dir }
     }
 
     pub(crate) async fn ends(self) {
