@@ -24,9 +24,9 @@ struct Told {
     code: Option<i32>,
     written: String,
     /// Whether the terminal showed what is typed when the command was asked to end.
-    echoed: Option<bool>,
+    shown_when_asked: Option<bool>,
     /// And after its end.
-    echoes: bool,
+    shown_after: bool,
 }
 
 /// The same; with `typed` it reads from the terminal too.
@@ -52,7 +52,7 @@ fn told_on_terminal(mut command: Command, width: u16, enough: Option<&'static st
     let reading = std::thread::spawn(move || {
         let mut written = Vec::new();
         let mut part = [0; 4096];
-        let mut echoed = None;
+        let mut shown = None;
         // Linux ends a terminal without writers by an error.
         while let Ok(count) = terminal.read(&mut part) {
             if count == 0 {
@@ -60,15 +60,15 @@ fn told_on_terminal(mut command: Command, width: u16, enough: Option<&'static st
             }
             written.extend_from_slice(&part[..count]);
             if enough.is_some_and(|enough| String::from_utf8_lossy(&written).contains(enough)) {
-                echoed.get_or_insert_with(|| echoes(&terminal));
+                shown.get_or_insert_with(|| echoes(&terminal));
                 rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("our child");
             }
         }
-        (String::from_utf8_lossy(&written).into_owned(), echoed, echoes(&terminal))
+        (String::from_utf8_lossy(&written).into_owned(), shown, echoes(&terminal))
     });
     let ended = Ended::of(child, &["on a terminal"]);
-    let (written, echoed, echoes) = reading.join().expect("read");
-    Told { code: ended.code, written, echoed, echoes }
+    let (written, shown_when_asked, shown_after) = reading.join().expect("read");
+    Told { code: ended.code, written, shown_when_asked, shown_after }
 }
 
 fn echoes(terminal: &std::fs::File) -> bool {
@@ -97,7 +97,7 @@ fn a_terminal_gets_a_picture_that_is_redrawn_in_place() {
 fn a_hidden_question_ends_with_a_signal_and_the_terminal_shows_again_what_is_typed() {
     let place = Place::new();
     let told = told_on_terminal(place.comfyd(&["instances", "unlock", "rental"]), 80, Some("private key: "), true);
-    assert_eq!((told.code, told.echoed, told.echoes), (Some(130), Some(false), true), "{}", told.written);
+    assert_eq!((told.code, told.shown_when_asked, told.shown_after), (Some(130), Some(false), true), "{}", told.written);
 }
 
 #[test]
