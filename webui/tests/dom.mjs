@@ -20,3 +20,13 @@ export async function stateOf(page) {
 
 /** How far a node's state is: it never goes back. */
 export const RANK = { waiting: 0, blocked: 1, not_reached: 1, running: 2, cached: 3, done: 3, failed: 3, interrupted: 3 };
+
+/** Scrolls a box, as soon as it is long enough for that. */
+export async function scroll(page, selector, top) {
+  const there = ([of, wanted]) => {
+    const box = document.querySelector(of);
+    if (box) box.scrollTop = wanted;
+    return box?.scrollTop === wanted;
+  };
+  await page.waitForFunction(there, [selector, top]);
+}

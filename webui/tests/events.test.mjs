@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
+import { scroll } from './dom.mjs';
 import { lengthen } from './log.mjs';
 import { until } from './server.mjs';
 import { FULL, stage } from './stage.mjs';
@@ -82,8 +83,7 @@ test(`a log of ${LONG} events begins with its end, and goes on where one scrolls
   });
   let release;
   const held = new Promise((done) => (release = done));
-  await page.$eval('.log', (log) => (log.scrollTop = 300));
-  await page.waitForFunction(() => document.querySelector('.log').scrollTop === 300);
+  await scroll(page, '.log', 300);
   const before = await text();
   release();
   const oldest = Math.min(...(await seqs(page)));
@@ -148,8 +148,7 @@ test('a run that goes on: its newest event is in sight, and what one reads stays
   await until('more than a screen', async () => (await newest()) > 60, 60_000);
   const seen = await newest();
   await until('newer ones', async () => (await newest()) > seen);
-  await page.$eval('.log', (log) => (log.scrollTop = 100));
-  await page.waitForFunction(() => document.querySelector('.log').scrollTop === 100);
+  await scroll(page, '.log', 100);
   const high = await page.$eval('.run-head', (head) => Number(head.dataset.seq));
   await page.waitForFunction((seq) => Number(document.querySelector('.run-head').dataset.seq) > seq + 20, high);
   assert.equal(await page.$eval('.log', (log) => log.scrollTop), 100);
