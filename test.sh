@@ -137,7 +137,7 @@ soak() {
   COMFYD_MIB=${COMFYD_MIB:-1024} cargo test --release --locked -p comfyd-adapters --test ssh new_keys -- --nocapture
   COMFYD_CUT=${COMFYD_CUT:-40} cargo test --release --locked -p comfyd-server --test ssh a_line_that_is_dead -- --nocapture
   need ip iproute2
-  COMFYD_CUT=${COMFYD_CUT:-40} cargo test --release --locked -p comfyd-server --test ssh a_network_that_is_cut -- --ignored --nocapture
+  COMFYD_NETWORK=1 COMFYD_CUT=${COMFYD_CUT:-40} cargo test --release --locked -p comfyd-server --test ssh a_line_that_is_dead -- --nocapture
   COMFYD_SEEDS=${COMFYD_SEEDS:-2000} cargo test --release --locked -p comfyd-tests --test simulation -- --nocapture
   COMFYD_KILLS=${COMFYD_KILLS:-200} cargo test --release --locked -p comfyd-server --test kill -- --nocapture
 }

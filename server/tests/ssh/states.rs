@@ -149,11 +149,8 @@ async fn a_machine_that_freezes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_dead_for_a_while() {
-    in_every_state(async |world, run, state| {
-        let before = world.wire().accepted();
-        world.wire().silence();
-        world.wait_for("tried again", || world.wire().accepted() > before).await;
-        tokio::time::sleep(cut()).await;
+    in_every_state_of(World::cuttable, async |world, run, state| {
+        world.cut().await;
         let lost = |view: &RunView| view.attention.is_some();
         let attention = world.until(run, "told that something is the matter", lost).await.attention.expect("checked");
         match state {
@@ -164,24 +161,11 @@ async fn a_line_that_is_dead_for_a_while() {
                 assert!(attention.message.starts_with("Connection lost."), "{state:?}: {attention:?}");
             }
         }
-        world.wire().open();
-        world
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs root and iproute2, for networks of its own: ./test.sh soak"]
-async fn a_network_that_is_cut() {
-    in_every_state_of(World::in_network, async |world, run, state| {
-        world.net().cut().expect("cut");
-        let lost = |view: &RunView| view.attention.is_some();
-        world.until(run, "told that something is the matter", lost).await;
         tokio::time::sleep(cut()).await;
         let view = world.running.app.view(run).await.expect("a view");
         assert!(view.timing.end_time.is_none(), "{state:?}: nobody can know that it is over: {view:?}");
         let logins = world.logins();
-        world.net().mend().expect("mended");
+        world.mend();
         world.wait_for("back", || world.logins() > logins).await;
         world
     })

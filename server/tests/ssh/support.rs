@@ -50,8 +50,11 @@ impl World {
         Self::over(Some(wire), sshd, time_scale).await.trust().await
     }
 
-    /// A machine that is trusted, in a network of its own: needs root.
-    pub(crate) async fn in_network(number: u8) -> Self {
+    /// A machine that is trusted, whose line can be cut: one that falls silent, or with `COMFYD_NETWORK`, as root, that to a network of its own.
+    pub(crate) async fn cuttable(number: u8) -> Self {
+        if std::env::var_os("COMFYD_NETWORK").is_none() {
+            return Self::wired(&[], 1.0).await;
+        }
         let sshd = Sshd::start(&[]).expect("sshd");
         let net = Namespace::new(number).expect("a network: run it as root, with iproute2");
         let listener = net.listener().expect("a free port");
@@ -98,9 +101,24 @@ impl World {
         self.wire.as_ref().expect("this world has one")
     }
 
-    /// The network of the machine.
-    pub(crate) fn net(&self) -> &Namespace {
-        self.net.as_ref().expect("this world has one")
+    /// Nothing gets through any more, and nobody is told; a line that falls silent is noticed by then.
+    pub(crate) async fn cut(&self) {
+        match &self.net {
+            Some(net) => net.cut().expect("cut"),
+            None => {
+                let before = self.wire().accepted();
+                self.wire().silence();
+                self.wait_for("tried again", || self.wire().accepted() > before).await;
+            }
+        }
+    }
+
+    /// Everything gets through again.
+    pub(crate) fn mend(&self) {
+        match &self.net {
+            Some(net) => net.mend().expect("mended"),
+            None => self.wire().open(),
+        }
     }
 
     /// Where `ComfyUI` keeps its files.
