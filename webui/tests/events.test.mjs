@@ -104,6 +104,36 @@ test(`a log of ${LONG} events begins with its end, and goes on where one scrolls
   await page.close();
 });
 
+test('older events that come while one scrolls back to the upper end within one frame are not the last ones', async () => {
+  const page = await open(`run=${long}`);
+  await chip(page, 'progress').click();
+  await until('older ones beside it', async () => (await page.textContent('.log')).includes('Older events'));
+  let release;
+  const held = new Promise((done) => (release = done));
+  const reads = readsOf(page);
+  await page.route('**/log?newest=1*', async (route) => {
+    await held;
+    await route.continue();
+  });
+  // A frame that is long in coming tells of a scrolled box late, and once.
+  await page.evaluate(() => addEventListener('scroll', (event) => window.late && event.stopImmediatePropagation(), true));
+  const asked = page.waitForRequest('**/log?newest=1*');
+  await scroll(page, '.log', 0);
+  await asked;
+  await page.evaluate(() => (window.late = true));
+  release();
+  await page.waitForFunction(() => document.querySelector('.log').scrollTop > 500 * 26 - 100);
+  // What is done after a change is done within two frames.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)))));
+  const first = reads.length;
+  await page.evaluate(() => {
+    window.late = false;
+    document.querySelector('.log').scrollTop = 0;
+  });
+  await until('another piece', () => reads.length > first);
+  await page.close();
+});
+
 test('what is searched for is found by the server, wherever in the log it is', async () => {
   const page = await open(`run=${long}`);
   await page.fill('[aria-label="Search events"]', 'RUN_created');

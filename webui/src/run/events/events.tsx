@@ -80,12 +80,14 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
     atEnd.current = false;
     element.scrollTop = place - element.clientHeight / 2;
   }, [cursor < 0 ? undefined : lines[cursor], head]);
-  useEffect(() => {
+  /** Asks for the next piece where an end of what is here is near. */
+  const goOn = (): void => {
     const element = ref.current;
     if (!element || !found) return;
     if (found.to < run.seq && (atEnd.current || element.scrollTop + element.clientHeight > element.scrollHeight - NEAR_PX)) void part.newer(run.seq);
     else if (found.from > 1 && element.scrollTop < NEAR_PX) void part.older();
-  }, [part, found, run.seq, top, bottom]);
+  };
+  useEffect(goOn, [part, found, run.seq, bottom]);
   const toggle = (kind: Kind): void => {
     const next = new Set(hidden.peek());
     if (!next.delete(kind)) next.add(kind);
@@ -105,6 +107,8 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
         onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
           atEnd.current = scrollTop + clientHeight > scrollHeight - ROW_PX;
+          // The rows to be made may be the same ones: what came above moved them down, and one scrolled back within one frame.
+          goOn();
         }}>
         {lines.length === 0 && <Empty title={!found ? 'Reading the events …' : 'No events match'} />}
         <div class="space" style={{ height: `${(head + lines.length + tail) * ROW_PX}px` }}>
