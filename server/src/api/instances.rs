@@ -213,7 +213,7 @@ pub(super) async fn test_url(State(ctx): State<Ctx>, request: Request) -> Answer
 #[utoipa::path(post, path = "/api/v1/instances/{name}/trust", operation_id = "trustInstance", tag = "instances",
     params(("name" = String, Path, description = "The name of the instance.")),
     request_body = TrustBody,
-    responses((status = 200, description = "The decision is recorded, and its runs go on.", body = InstanceView), (status = 409, description = "The machine presents another key or none, the key changed, or the instance is not reached over SSH.", body = Problem)))]
+    responses((status = 200, description = "The decision is recorded, and its runs go on.", body = InstanceView), (status = 409, description = "The machine presents another key or none, the key changed, or the instance is not reached over SSH.", body = Problem), (status = 502, description = "The machine cannot be reached, so it presents no key.", body = Problem)))]
 pub(super) async fn trust(State(ctx): State<Ctx>, Path(name): Path<String>, request: Request) -> Answer {
     let mut fields = body::fields(request).await?;
     let fingerprint: String = needed(&mut fields, "fingerprint", "the fingerprint that the test of the instance shows")?;

@@ -80,6 +80,17 @@ pub(crate) fn instance_of(ssh: &SshConnection) -> Result<InstanceId, Problem> {
     name.parse().map_err(|_| Problem::internal("the name of a connection is none"))
 }
 
+/// Why no key could be asked for; none where the way went on behind it, so that the key is trusted.
+fn no_key(id: &InstanceId, error: &SshError) -> Option<Problem> {
+    let status = match error.step() {
+        "resolve" | "connect" => 502,
+        "host_key" => 409,
+        _ => return None,
+    };
+    let message = format!("the key of instance {id} cannot be asked for: failed to {error}");
+    Some(Problem::new(status, error.code(), message, error.hint()))
+}
+
 impl Instances {
     fn ssh_of(&self, name: &str) -> Result<(InstanceId, SshWay), Problem> {
         let known = self.known(name)?;
@@ -107,14 +118,19 @@ impl Instances {
         if let Some(error @ SshError::HostKeyRevoked { .. }) = way.control().stuck() {
             return Err(Problem::new(409, error.code(), format!("fingerprint: failed to {error}"), error.hint()));
         }
-        let Some(Presented { machine, key }) = presented else {
-            let view = self.one(name)?;
-            return if view.trusted.iter().any(|trusted| trusted.fingerprint == fingerprint) {
-                Ok(view)
-            } else {
+        let Presented { machine, key } = match presented {
+            Ok(Some(presented)) => presented,
+            none => {
+                let view = self.one(name)?;
+                if view.trusted.iter().any(|trusted| trusted.fingerprint == fingerprint) {
+                    return Ok(view);
+                }
+                if let Some(problem) = none.err().and_then(|error| no_key(&id, &error)) {
+                    return Err(problem);
+                }
                 let message = format!("fingerprint: instance {id} presents no key that waits to be accepted");
-                Err(Problem::new(409, "no_key_presented", message, "Test the instance, and look at what it presents."))
-            };
+                return Err(Problem::new(409, "no_key_presented", message, "Test the instance, and look at what it presents."));
+            }
         };
         if key.fingerprint() != fingerprint {
             let message = format!("fingerprint: {machine} presents {}, not {fingerprint}", key.fingerprint());
@@ -140,11 +156,11 @@ impl Instances {
         self.one(name)
     }
 
-    /// The key that the machine presents and that is not trusted; none if it is trusted or not reached.
-    async fn presented(&self, way: &SshWay) -> Option<Presented> {
+    /// The key that the machine presents and that is not trusted; none if it is trusted.
+    async fn presented(&self, way: &SshWay) -> Result<Option<Presented>, SshError> {
         let stuck = way.control().stuck();
         if let Some(presented) = stuck.as_ref().and_then(|stuck| stuck.presented()) {
-            return Some(presented.clone());
+            return Ok(Some(presented.clone()));
         }
         let _place = self.place().await;
         // The connection ends with the question, unless a run needs it.
@@ -153,7 +169,10 @@ impl Instances {
         if stuck.is_none() {
             way.try_again();
         }
-        way.control().connect().await.err()?.presented().cloned()
+        match way.control().connect().await {
+            Ok(()) => Ok(None),
+            Err(error) => error.presented().map(|presented| Some(presented.clone())).ok_or(error),
+        }
     }
 
     /// Keeps a secret that somebody typed, in memory only, and tries the way again.

@@ -70,6 +70,27 @@ async fn a_changed_key_stops_the_run_until_it_is_replaced_on_purpose() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_not_there_presents_no_key_and_that_is_said() {
+    let mut world = World::new(&[], 50.0).await;
+    let place = Place::Ssh(world.wish());
+    let new = NewInstance { name: "rental".parse().expect("a name"), place, label: None, default: true };
+    world.running.app.add_instance(new).await.expect("it is added");
+    let fingerprint = world.sshd.fingerprint().expect("a fingerprint");
+    world.sshd.down();
+    let refused = world.running.app.trust_instance("rental", &fingerprint, false).await.expect_err("nobody is there");
+    assert_eq!((refused.status, &*refused.code), (502, "ssh_unreachable"), "{}", refused.message);
+    // It is asked anew each time: a rental that has just booted is not taken for what it was.
+    world.sshd.up().expect("it is there again");
+    let view = world.running.app.trust_instance("rental", &fingerprint, false).await.expect("it presents this key");
+    assert_eq!(view.trusted.len(), 1);
+    let again = world.running.app.trust_instance("rental", &fingerprint, false).await.expect("it is trusted already");
+    assert_eq!(again.trusted.len(), 1);
+    let refused = world.running.app.trust_instance("rental", "SHA256:other", false).await.expect_err("it is not that one");
+    assert_eq!((refused.status, &*refused.code), (409, "no_key_presented"), "{}", refused.message);
+    world.ends().await;
+}
+
+#[tokio::test]
 async fn a_removed_machine_is_a_stranger_when_it_comes_back() {
     let world = World::trusted(&[], 50.0).await;
     let first = world.first;
