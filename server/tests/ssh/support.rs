@@ -103,14 +103,12 @@ impl World {
 
     /// Nothing gets through any more, and nobody is told; a line that falls silent is noticed by then.
     pub(crate) async fn cut(&self) {
-        match &self.net {
-            Some(net) => net.cut().expect("cut"),
-            None => {
-                let before = self.wire().accepted();
-                self.wire().silence();
-                self.wait_for("tried again", || self.wire().accepted() > before).await;
-            }
+        if let Some(net) = &self.net {
+            return net.cut().expect("cut");
         }
+        let before = self.wire().accepted();
+        self.wire().silence();
+        self.wait_for("tried again", || self.wire().accepted() > before).await;
     }
 
     /// Everything gets through again.
