@@ -58,9 +58,8 @@ test('the kinds of events that the chips hide and show are those of the server',
 });
 
 test(`a log of ${LONG} events begins with its end, and goes on where one scrolls to`, async () => {
-  const page = await on.browser.page();
+  const page = await on.open();
   const reads = readsOf(page);
-  await page.goto(on.server.page);
   await page.goto(`${on.server.origin}/?run=${long}&tab=events`);
   await page.waitForSelector('.log-row');
   // Without progress the run has few events: they are all there by one small answer.
@@ -131,6 +130,19 @@ test('older events that come while one scrolls back to the upper end within one 
     document.querySelector('.log').scrollTop = 0;
   });
   await until('another piece', () => reads.length > first);
+  await page.close();
+});
+
+test('older events that could not be read are asked for again when one says so', async () => {
+  const page = await open(`run=${long}`);
+  await chip(page, 'progress').click();
+  await until('older ones beside it', async () => (await page.textContent('.log')).includes('Older events'));
+  const reads = readsOf(page);
+  await page.route('**/log?newest=1*', (route) => route.abort(), { times: 1 });
+  await scroll(page, '.log', 0);
+  await page.locator('.log-problem').getByRole('button', { name: 'Try again' }).click();
+  await until('another piece', () => reads.length > 0);
+  await page.waitForSelector('.log-problem', { state: 'detached' });
   await page.close();
 });
 

@@ -87,7 +87,11 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
     if (found.to < run.seq && (atEnd.current || element.scrollTop + element.clientHeight > element.scrollHeight - NEAR_PX)) void part.newer(run.seq);
     else if (found.from > 1 && element.scrollTop < NEAR_PX) void part.older();
   };
-  useEffect(goOn, [part, found, run.seq, bottom]);
+  const { value: problem } = part.problem;
+  // What failed is asked for again when one scrolls or says so, or when the link is there again.
+  useEffect(() => {
+    if (problem === undefined) goOn();
+  }, [part, found, run.seq, bottom, problem]);
   const toggle = (kind: Kind): void => {
     const next = new Set(hidden.peek());
     if (!next.delete(kind)) next.add(kind);
@@ -102,7 +106,7 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
         <button type="button" class="chip" aria-pressed={problems.value} onClick={() => (problems.value = !problems.value)}>only problems</button>
         <input class="log-search" type="search" placeholder="Search events" aria-label="Search events" value={word.value} onInput={(event) => (word.value = event.currentTarget.value)} />
       </div>
-      {part.problem.value !== undefined && <p class="text-bad log-problem" role="alert">{part.problem.value}</p>}
+      {problem !== undefined && <p class="text-bad log-problem" role="alert">{problem} <button type="button" class="chip" onClick={() => void part.show(seq, run.seq)}>Try again</button></p>}
       <div class="log" ref={ref} role="log" aria-label="Events" aria-live="off" tabIndex={0}
         onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
