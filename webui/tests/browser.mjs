@@ -20,6 +20,8 @@ export async function openBrowser({ width = 1440, height = 900, scheme = 'dark',
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: FLAGS, viewport: { width, height }, colorScheme: scheme, reducedMotion,
     ...(phone && { isMobile: true, hasTouch: true, deviceScaleFactor: 2 }), permissions: ['clipboard-read', 'clipboard-write'],
   });
+  // A machine that builds meanwhile is slow, and not wrong.
+  context.setDefaultTimeout(60_000);
   const complaints = [];
   context.on('weberror', (error) => complaints.push(String(error.error())));
   context.on('console', (message) => {

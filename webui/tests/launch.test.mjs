@@ -15,6 +15,16 @@ async function runOf(page) {
   return new URL(page.url()).searchParams.get('run');
 }
 
+/** Presses Run; the run is made, and the answer is lost on its way. */
+async function runWithoutAnswer(page) {
+  await page.route('**/api/v1/runs', async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await page.click('button:has-text("Run Workflow")');
+  await page.waitForSelector('.box.bad[role=alert]');
+}
+
 test('three clicks from the page of the demo to a running workflow, and then its output', async () => {
   const page = await on.open();
   await page.click('.topbar a.button.primary');
@@ -158,12 +168,7 @@ test('an answer that is lost: pressing again makes no second run', async () => {
   const page = await on.open('?view=new&name=txt2img_basic', '[data-field="3.steps"] input');
   await page.fill('[data-field="3.steps"] input', '2');
   await page.fill('.launch-run input[type=text]', 'lost answer');
-  await page.route('**/api/v1/runs', async (route) => {
-    await route.fetch();
-    await route.abort();
-  }, { times: 1 });
-  await page.click('button:has-text("Run Workflow")');
-  await page.waitForSelector('.box.bad[role=alert]');
+  await runWithoutAnswer(page);
   await page.click('button:has-text("Run Workflow")');
   await runOf(page);
   assert.equal((await on.server.call('GET', '/api/v1/runs?name=lost%20answer')).runs.length, 1);
@@ -234,12 +239,7 @@ test('another file of the same name is another form: what was changed stays, wha
   await page.waitForSelector('[data-field="1.width"] input');
   await page.fill('[data-field="1.width"] input', '96');
   // The answer is lost, the file is mended and dropped again: what is sent is the new one, as another run.
-  await page.route('**/api/v1/runs', async (route) => {
-    await route.fetch();
-    await route.abort();
-  }, { times: 1 });
-  await page.click('button:has-text("Run Workflow")');
-  await page.waitForSelector('.box.bad[role=alert]');
+  await runWithoutAnswer(page);
   await drop(page, 'same.json', 'application/json', file(64, 80));
   await until('the new file', async () => (await fields())[1] === '80');
   assert.deepEqual(await fields(), ['96', '80']);

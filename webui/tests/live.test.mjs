@@ -86,7 +86,7 @@ test('a server that is killed and comes back: the page heals by itself', async (
   assert.equal(await page.getAttribute('.run-head', 'data-status'), 'executing', 'what was known stays');
   await on.server.start();
   await page.waitForSelector('[data-link=live]');
-  await page.waitForSelector('.run-head[data-status=completed]', { timeout: 30_000 });
+  await page.waitForSelector('.run-head[data-status=completed]');
   assert.equal(await page.locator('.note').count(), 0);
   assert.ok(await page.evaluate(() => window.sameDocument), 'it was not loaded again');
   const real = await on.server.run(id);

@@ -11,7 +11,7 @@ export const COMFYD = process.env.COMFYD_BIN ?? resolve(HERE, '../../target/debu
 export const FAKECOMFY = process.env.FAKECOMFY_BIN ?? resolve(HERE, '../../target/debug/fakecomfy');
 
 /** Waits until `find` gives something, or says what was waited for. */
-export async function until(what, find, within = 20_000) {
+export async function until(what, find, within = 60_000) {
   const deadline = Date.now() + within;
   for (;;) {
     const found = await find();

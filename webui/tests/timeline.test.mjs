@@ -103,7 +103,7 @@ test('a lost link is a hatch over all rows', async () => {
   await page.waitForSelector('.attention.unreachable', { timeout: 60_000 });
   on.comfy = await startComfy({ port });
   await until('its end', async () => /failed|completed/.test((await on.server.run(id)).status), 120_000);
-  await page.waitForSelector('.timeline-lines .lost', { state: 'attached', timeout: 30_000 });
+  await page.waitForSelector('.timeline-lines .lost', { state: 'attached' });
   const long = await page.$eval('.timeline-lines .lost', (hatch) => Number(hatch.style.getPropertyValue('--long')));
   assert.ok(long > 0 && long < 1, `${long}`);
   await page.close();
