@@ -9,6 +9,7 @@ mod closing;
 mod config;
 mod destination;
 mod dial;
+mod doubt;
 mod error;
 mod exec;
 mod files;

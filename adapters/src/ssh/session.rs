@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::config::SshConfig;
 use super::destination::Destination;
 use super::dial::{Dialled, dial};
+use super::doubt::Doubt;
 use super::error::SshError;
 use super::pace::Pace;
 use super::pipe::Pipe;
@@ -25,11 +26,6 @@ use super::pipe::Pipe;
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may take to say that it is there.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How often a login is tried before somebody must look (reliability.md 8).
-const MAX_LOGINS: u32 = 2;
-/// How often in a row a login may be cut off: a machine that takes one offer only hangs up at the first.
-const MAX_CUT_LOGINS: u32 = 5;
-
 /// How often it is asked for a session where none is free, and how long is waited between.
 const SESSION_TRIES: u32 = 20;
 const SESSION_WAIT: Duration = Duration::from_millis(100);
@@ -80,15 +76,6 @@ impl Slot {
     }
 }
 
-/// What is doubtful about a machine, for all connections to it.
-#[derive(Default)]
-struct Doubt {
-    /// What only a person can change.
-    stuck: Option<SshError>,
-    refused_logins: u32,
-    cut_logins: u32,
-}
-
 /// A connection to one machine; clones are the same one.
 #[derive(Clone)]
 pub struct Session {
@@ -131,7 +118,7 @@ impl Session {
 
     /// What only a person can change, if that is what stands in the way.
     pub fn stuck(&self) -> Option<SshError> {
-        locked(&self.doubt).stuck.clone()
+        locked(&self.doubt).stuck().cloned()
     }
 
     /// How often it was begun to connect.
@@ -190,10 +177,10 @@ impl Session {
     /// Nothing stands in the way that only a person can change, or not any more.
     fn unstuck(&self) -> Result<(), SshError> {
         let mut doubt = locked(&self.doubt);
-        match &doubt.stuck {
+        match doubt.stuck() {
             Some(stuck) if !self.is_trusted_now(stuck) => Err(stuck.clone()),
             Some(_) => {
-                doubt.stuck = None;
+                doubt.unstick();
                 Ok(())
             }
             None => Ok(()),
@@ -222,27 +209,13 @@ impl Session {
                 Ok(live) => {
                     // Whoever waited for it has it; nobody else may need it any more.
                     slot.live = Some(Arc::clone(live)).filter(|_| slot.hung_up == hung_up);
-                    (doubt.refused_logins, doubt.cut_logins) = (0, 0);
+                    doubt.dispel();
                 }
-                Err(error @ SshError::Auth { .. }) => {
-                    doubt.refused_logins += 1;
-                    if doubt.refused_logins >= MAX_LOGINS {
-                        doubt.stuck = Some(error.clone());
-                    } else {
+                Err(error) => {
+                    if doubt.failed(&config.destination.target, error) {
                         slot.pace.failed(error.clone(), config.rng.as_ref());
                     }
                 }
-                Err(SshError::Lost { why }) if doubt.cut_logins + 1 >= MAX_CUT_LOGINS => {
-                    let target = &config.destination.target;
-                    let tried = format!("{MAX_CUT_LOGINS} logins, each of which was cut off ({why})");
-                    doubt.stuck = Some(SshError::Auth { user: target.user.clone(), to: target.authority(), tried });
-                }
-                Err(error @ SshError::Lost { .. }) => {
-                    doubt.cut_logins += 1;
-                    slot.pace.failed(error.clone(), config.rng.as_ref());
-                }
-                Err(error) if error.obstacle().is_some() => doubt.stuck = Some(error.clone()),
-                Err(error) => slot.pace.failed(error.clone(), config.rng.as_ref()),
             }
             done
         });
