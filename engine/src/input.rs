@@ -96,8 +96,8 @@ pub enum Request {
     },
     /// Post the same prompt again, after its fate could not be learned.
     Resubmit,
-    /// It is to be removed: nothing is waited for any more to remove what it uploaded.
-    LeaveInputs,
+    /// It is to be removed: what is still asked of the instance behind its end is not waited for any more, but for its outputs.
+    LetGo,
 }
 
 /// One of several runs that are created together.

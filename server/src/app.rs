@@ -293,13 +293,17 @@ impl App {
     /// Waits the moment that the core loop needs to let go of a run which has just ended.
     async fn let_go(&self, run: RunId) -> Result<(), Problem> {
         let Some(mut views) = self.live.watch(run) else { return Ok(()) };
-        // What it uploaded may still wait to be removed from a machine that is away. If it is over meanwhile there is nobody to ask.
-        if let Err(error) = self.core.ask(Input::Request(run, Request::LeaveInputs)).await {
-            tracing::debug!(%run, %error, "a run does not say that it leaves its inputs");
+        // What it uploaded may still wait to be removed from a machine that is away, and more. If it is over meanwhile there is nobody to ask.
+        if let Err(error) = self.core.ask(Input::Request(run, Request::LetGo)).await {
+            tracing::debug!(%run, %error, "a run does not say that it is let go");
         }
         let gone = async { while views.changed().await.is_ok() {} };
         match tokio::time::timeout(LETS_GO, gone).await {
             Ok(()) => Ok(()),
+            Err(_) if views.borrow().removes_inputs => {
+                let how = "is just removing what it uploaded from its instance";
+                Err(not_over(run, how, "Delete it in a moment."))
+            }
             Err(_) => Err(not_over(run, "still waits for its outputs", "Wait until they are stored, then delete it.")),
         }
     }

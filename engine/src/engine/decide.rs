@@ -71,10 +71,10 @@ impl Engine {
                 }
                 Ok(facts)
             }
-            (Request::Cancel { .. } | Request::Resubmit | Request::LeaveInputs, None) => Err(Refusal::UnknownRun(id)),
+            (Request::Cancel { .. } | Request::Resubmit | Request::LetGo, None) => Err(Refusal::UnknownRun(id)),
             (Request::Cancel { force }, Some(run)) => run.decide_cancel(*force),
             (Request::Resubmit, Some(run)) => run.decide_resubmit(),
-            (Request::LeaveInputs, Some(run)) => Ok(run.decide_leave_inputs()),
+            (Request::LetGo, Some(run)) => Ok(run.decide_let_go()),
         }
     }
 

@@ -36,10 +36,8 @@ impl Engine {
     }
 
     /// What it means for runs that are over that their instance becomes another machine or none.
-    pub(super) fn leave_inputs(&self, instance: &InstanceId) -> Vec<NewEvent> {
-        let owing = self.runs.values().filter(|run| run.instance() == instance && run.owes_removal());
-        owing
-            .map(|run| NewEvent::Run(run.id(), run.leaves_inputs("the instance was removed or is another machine now")))
-            .collect()
+    pub(super) fn leave(&self, instance: &InstanceId) -> Vec<NewEvent> {
+        let runs = self.runs.values().filter(|run| run.instance() == instance);
+        runs.flat_map(|run| run.decide_leave().into_iter().map(|fact| NewEvent::Run(run.id(), fact))).collect()
     }
 }

@@ -16,9 +16,9 @@ impl Engine {
         self.instances.get(id).filter(|instance| !instance.is_removed())
     }
 
-    /// How many runs of an instance still need it. Those that only have something to remove there do not.
+    /// How many runs of an instance still need it. Those that have ended and have their outputs do not.
     pub fn open_on(&self, id: &InstanceId) -> usize {
-        self.runs.values().filter(|run| run.instance() == id && !run.is_done()).count()
+        self.runs.values().filter(|run| run.instance() == id && run.needs_instance()).count()
     }
 
     /// A run names an address: the instance there is known by a name of its own.
@@ -34,7 +34,7 @@ impl Engine {
         if !free || self.open_on(id) > 0 {
             return Err(Refusal::NameTaken { instance: id.clone(), url: url.to_owned() });
         }
-        Ok(self.leave_inputs(id).into_iter().chain(added(known.client())).collect())
+        Ok(self.leave(id).into_iter().chain(added(known.client())).collect())
     }
 
     pub(super) fn decide_set(
@@ -82,7 +82,7 @@ impl Engine {
             }
         }
         if !same_place {
-            facts.extend(self.leave_inputs(id));
+            facts.extend(self.leave(id));
         }
         if usable.is_none_or(|known| known.setup() != setup) {
             facts.push(configured(id, known.map_or(client, Instance::client), setup.clone()));
@@ -98,7 +98,7 @@ impl Engine {
             return Err(Refusal::InstanceBusy { instance: id.clone(), open });
         }
         let removed = NewEvent::Instance(id.clone(), InstanceRemoved {}.into());
-        Ok(self.leave_inputs(id).into_iter().chain([removed]).collect())
+        Ok(self.leave(id).into_iter().chain([removed]).collect())
     }
 
     pub(super) fn decide_trust(&self, id: &InstanceId, key: &HostKeyTrusted, replace: bool) -> Result<Vec<NewEvent>, Refusal> {

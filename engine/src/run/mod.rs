@@ -200,7 +200,12 @@ impl Run {
 
     /// Whether it has ended, neither an output nor the end of the instance's log is owed, and no second copy of its prompt is looked for.
     pub fn is_done(&self) -> bool {
-        self.phase.is_settled() && self.ledger.outputs.all_settled() && !self.owes_log() && !self.watches_twin()
+        !self.needs_instance() && !self.owes_log() && !self.watches_twin()
+    }
+
+    /// Whether it has not ended, or an output is owed.
+    pub fn needs_instance(&self) -> bool {
+        !self.phase.is_settled() || !self.ledger.outputs.all_settled()
     }
 
     /// Whether what it uploaded is still to be removed.

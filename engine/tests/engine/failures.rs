@@ -1,6 +1,6 @@
 //! What the instance's own log ended with, when a run failed there.
 
-use comfyd_engine::{Command, Input, RunView};
+use comfyd_engine::{Command, Input, InstanceSource, Request, RunView};
 
 use crate::kit::*;
 
@@ -24,6 +24,15 @@ fn an_instance_that_does_not_tell_leaves_nothing_to_show() {
     assert!(rig.run(first()).is_over());
     let view = serde_json::to_string(&RunView::of(rig.run(first()))).expect("a view is JSON");
     assert!(view.contains("node_failed") && !view.contains("log_lines"), "{view}");
+}
+
+#[test]
+fn a_log_that_is_owed_holds_up_nobody() {
+    let rig = check(failed(), Input::Request(first(), Request::LetGo), &["instance_log_noted"], &[]);
+    assert!(rig.run(first()).is_over());
+    let remove = Input::RemoveInstance { instance: gpu(), by: InstanceSource::Api };
+    let rig = check(failed(), remove, &["instance_log_noted", "gpu-a:instance_removed"], &[]);
+    assert!(rig.run(first()).is_over(), "the next machine of that name has another log");
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn an_instance_may_go_while_it_only_owes_that() {
 
 #[test]
 fn a_run_that_is_to_be_removed_waits_for_nothing() {
-    let leave = || Input::Request(first(), Request::LeaveInputs);
+    let leave = || Input::Request(first(), Request::LetGo);
     let rig = check(removing(), leave(), &[], &[]); // soon done
     let rig = check(then(rig, delayed(first())), leave(), &["inputs_removed"], &[]);
     check(rig, leave(), &[], &[]);

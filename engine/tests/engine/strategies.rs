@@ -376,6 +376,6 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(spec, blobs)| Request::Create { spec: Box::new(spec), blobs }),
         1 => select(vec![Force::No, Force::Yes]).prop_map(|force| Request::Cancel { force }),
         1 => Just(Request::Resubmit),
-        1 => Just(Request::LeaveInputs),
+        1 => Just(Request::LetGo),
     ]
 }

@@ -1,7 +1,7 @@
 //! A prompt that was posted again: by itself where that is wanted, and what happens if the instance had the first one after all.
 
 use comfyd_engine::testkit::Rig;
-use comfyd_engine::{Input, Limits, Outcome, RemoteStatus, RunView};
+use comfyd_engine::{Input, InstanceSource, Limits, Outcome, RemoteStatus, Request, RunView};
 
 use crate::kit::*;
 
@@ -114,6 +114,17 @@ fn it_is_looked_for_also_after_the_end() {
     assert!(rig.run(first()).is_over() && !RunView::of(rig.run(first())).twin_watch);
     assert!(rig.engine().watched(&gpu()).is_empty());
     check(rig, in_queue(1), &[], &[]);
+}
+
+#[test]
+fn a_run_that_is_to_be_removed_is_let_go_though_a_twin_of_it_is_looked_for() {
+    let ended = || then(then(resubmitted(), started()), succeeded());
+    let rig = check(ended(), Input::Request(first(), Request::LetGo), &["twin_watch_ended"], &[]);
+    assert!(rig.run(first()).is_over());
+    let remove = Input::RemoveInstance { instance: gpu(), by: InstanceSource::Api };
+    check(ended(), remove, &["twin_watch_ended", "gpu-a:instance_removed"], &[]);
+    // One that runs goes on to be watched.
+    check(then(resubmitted(), started()), Input::Request(first(), Request::LetGo), &[], &[]);
 }
 
 #[test]

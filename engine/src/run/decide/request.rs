@@ -1,6 +1,6 @@
 //! What people want.
 
-use crate::event::{CancelRequested, ResubmitRequested, RunEvent};
+use crate::event::{CancelRequested, InstanceLogNoted, ResubmitRequested, RunEvent, TwinWatchEnded};
 use crate::input::{Force, Refusal};
 use crate::run::{Phase, Run};
 
@@ -15,10 +15,25 @@ impl Run {
         if asked { Ok(vec![]) } else { Ok(vec![CancelRequested { force }.into()]) }
     }
 
-    /// What is being removed at the moment soon is, so only a wait is cut short.
-    pub(crate) fn decide_leave_inputs(&self) -> Vec<RunEvent> {
+    /// It is to be removed. What is being removed of it at the moment soon is, and must not meet an upload: only a wait is cut short.
+    pub(crate) fn decide_let_go(&self) -> Vec<RunEvent> {
         let waits = self.owes_removal() && !self.is_removing();
-        waits.then(|| self.leaves_inputs("the run was removed")).into_iter().collect()
+        let left = waits.then(|| self.leaves_inputs("the run was removed"));
+        self.ends_watches().chain(left).collect()
+    }
+
+    /// The instance is another machine from now on, or none.
+    pub(crate) fn decide_leave(&self) -> Vec<RunEvent> {
+        let left = self.owes_removal().then(|| self.leaves_inputs("the instance was removed or is another machine now"));
+        self.ends_watches().chain(left).collect()
+    }
+
+    /// Nothing more is asked of the instance about a run that has ended.
+    fn ends_watches(&self) -> impl Iterator<Item = RunEvent> {
+        let ended = self.phase.is_settled();
+        let log = (ended && self.owes_log()).then(|| InstanceLogNoted { lines: vec![] }.into());
+        let twin = (ended && self.watches_twin()).then(|| TwinWatchEnded {}.into());
+        log.into_iter().chain(twin)
     }
 
     pub(crate) fn decide_resubmit(&self) -> Result<Vec<RunEvent>, Refusal> {
