@@ -6,7 +6,7 @@
 
 use comfyd_adapters::comfy::ports::Blobs;
 use comfyd_adapters::digest::sha256;
-use comfyd_engine::{Force, NewRun, RunId, RunSpec, Sha256, Status, Upload, Workload};
+use comfyd_engine::{Force, NewRun, PromptSpec, RunId, RunSpec, Sha256, Status, Upload, Workload};
 use futures_util::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -126,6 +126,25 @@ pub struct RefusedCancel {
     pub message: String,
 }
 
+/// Bytes that go into the log of a run, under their hash.
+type Blob = (Sha256, Vec<u8>);
+
+/// What the runs of a batch were drawn as, kept once.
+struct Canvas {
+    hash: Option<Sha256>,
+    /// The bytes, where they are small enough for the log.
+    inline: Option<Blob>,
+}
+
+impl Canvas {
+    /// That of the first run.
+    fn of(prompt: &PromptSpec, blobs: &[Blob]) -> Self {
+        let hash = prompt.canvas.clone();
+        let inline = blobs.iter().find(|(one, _)| Some(one) == hash.as_ref()).cloned();
+        Self { hash, inline }
+    }
+}
+
 impl ExecuteBatch {
     /// The wishes for the single runs, each made when it is its turn: they may be large.
     fn wishes(&self) -> impl Iterator<Item = Execute> {
@@ -215,7 +234,7 @@ impl App {
         let wish = ExecuteBatch { base: self.opened(wish.base).await?, ..wish };
         let mut checked: Option<Sha256> = None;
         let mut uploads: Option<Vec<Upload>> = None;
-        let mut canvas: Option<Option<Sha256>> = None;
+        let mut canvas: Option<Canvas> = None;
         let mut new = Vec::new();
         let mut inline = 0;
         for mut one in wish.wishes().skip(there.len()) {
@@ -236,8 +255,12 @@ impl App {
             }
             let Workload::Prompt(prompt) = &mut prepared.spec.workload;
             prompt.uploads.clone_from(uploads.get_or_insert_with(|| prompt.uploads.clone()));
-            // So is the canvas: what is left to chance is drawn in the graph.
-            prompt.canvas.clone_from(canvas.get_or_insert_with(|| prompt.canvas.clone()));
+            // So is the canvas: what is left to chance is drawn in the graph. A small one is in the log of each run, as runs are removed one by one.
+            let canvas = canvas.get_or_insert_with(|| Canvas::of(prompt, &prepared.blobs));
+            prompt.canvas.clone_from(&canvas.hash);
+            let is_there = |(hash, _): &&Blob| prepared.blobs.iter().any(|(one, _)| one == hash);
+            let missing = canvas.inline.as_ref().filter(|blob| !is_there(blob)).cloned();
+            prepared.blobs.extend(missing);
             inline += prepared.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
             if inline > MAX_INLINE {
                 for (_, bytes) in prepared.blobs.drain(..) {

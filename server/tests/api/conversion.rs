@@ -181,16 +181,27 @@ async fn a_run_keeps_its_canvas_and_tells_where_its_nodes_stand() {
 }
 
 #[tokio::test]
-async fn a_canvas_larger_than_the_log_takes_is_kept_as_well() {
+async fn each_run_of_a_batch_keeps_its_canvas() {
     let house = House::new(20.0).await;
-    let mut canvas = with_subgraph();
-    canvas["extra"] = json!({ "long": "x".repeat(300 << 10) });
-    let batch = json!({ "workflow": canvas, "url": house.fake.url(), "repeat": 2 });
-    let made = house.post("/api/v1/batches", &batch).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
-    for run in made.json()["runs"].as_array().expect("a list") {
-        let run = run["run_id"].as_str().expect("an id");
-        assert_eq!(house.get(&format!("/api/v1/runs/{run}/canvas")).await.json()["canvas"], canvas);
+    // One that goes into the log, and one that is larger than the log takes.
+    for long in [0, 300 << 10] {
+        let mut canvas = with_subgraph();
+        canvas["extra"] = json!({ "long": "x".repeat(long) });
+        let batch = json!({ "workflow": canvas, "url": house.fake.url(), "repeat": 3 });
+        let made = house.post("/api/v1/batches", &batch).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+        let runs: Vec<String> = made.json()["runs"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|run| run["run_id"].as_str().expect("an id").to_owned())
+            .collect();
+        for (at, run) in runs.iter().enumerate() {
+            assert_eq!(house.get(&format!("/api/v1/runs/{run}/canvas")).await.json()["canvas"], canvas, "{at} of {long}");
+            // Those that are left do not live on what the one before had.
+            house.ended(run).await;
+            assert_eq!(house.delete(&format!("/api/v1/runs/{run}")).await.status, StatusCode::OK);
+        }
     }
 }
 
