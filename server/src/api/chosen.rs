@@ -1,7 +1,6 @@
 //! Outputs of several runs as one file.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -16,14 +15,14 @@ use super::reply::{Answer, query_of};
 use super::routes::Ctx;
 use crate::problem::Problem;
 
-/// How many outputs one archive has at most.
-const MOST: usize = 500;
+/// How many outputs one archive has at most: so many names fit into the head of a request.
+const MOST: usize = 300;
 
 /// Which outputs.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// The outputs with commas between, each as `RUN/N`: a run id or a `workflow_id`, and the number of the output. 500 at most.
+    /// The outputs with commas between, each as `RUN/N`: a run id or a `workflow_id`, and the number of the output. 300 at most.
     #[param(pattern = "^[^/,]+/[1-9][0-9]*(,[^/,]+/[1-9][0-9]*)*$")]
     of: String,
 }
@@ -65,30 +64,36 @@ fn part(word: &str) -> Option<(&str, u32)> {
 pub(super) async fn chosen(State(ctx): State<Ctx>, query: Result<Query<Wanted>, QueryRejection>) -> Answer {
     let query = query_of(query)?;
     let place = ctx.limits.work()?;
-    let mut views: HashMap<RunId, RunView> = HashMap::new();
     let mut wanted: Vec<(RunId, u32)> = Vec::new();
     for (name, n) in query.parts()? {
-        let run = ctx.app.resolve(name)?;
-        if let Entry::Vacant(place) = views.entry(run) {
-            place.insert(ctx.app.view(run).await?);
-        }
-        if !wanted.contains(&(run, n)) {
-            wanted.push((run, n));
+        let one = (ctx.app.resolve(name)?, n);
+        if !wanted.contains(&one) {
+            wanted.push(one);
         }
     }
-    let many = views.len() > 1;
-    let items = wanted.iter().map(|(run, n)| {
-        let view = &views[run];
-        let output = view.outputs.iter().find(|output| output.n == *n).ok_or_else(|| crate::history::no_such_output(*run, *n))?;
-        let folder = crate::outputs::folder(&ctx.app.history.root, *run);
-        let item = archive::item(&folder, output).ok_or_else(|| {
-            let message = format!("output {n} of run {run} is not stored here");
-            Problem::new(409, "not_stored", message, "Wait until `downloaded` is true.")
-        })?;
-        Ok(if many { Item { name: format!("{run}/{}", item.name), ..item } } else { item })
-    });
-    let items = items.collect::<Result<Vec<_>, Problem>>()?;
-    let made = views.values().map(archive::made).max_by_key(DateTime::datepart).unwrap_or_default();
-    let response: Response = archive::answer(items, made, "outputs.zip", place).await?;
+    let runs: BTreeSet<RunId> = wanted.iter().map(|(run, _)| *run).collect();
+    let mut found: HashMap<(RunId, u32), Item> = HashMap::new();
+    let mut made = None;
+    // One run after the other: what is known of one may be large.
+    for run in &runs {
+        let view = ctx.app.view(*run).await?;
+        made = made.into_iter().chain([archive::made(&view)]).max_by_key(DateTime::datepart);
+        for n in wanted.iter().filter(|(of, _)| of == run).map(|(_, n)| *n) {
+            let item = item(&ctx, &view, *run, n)?;
+            found.insert((*run, n), if runs.len() > 1 { Item { name: format!("{run}/{}", item.name), ..item } } else { item });
+        }
+    }
+    let items: Vec<Item> = wanted.iter().filter_map(|one| found.remove(one)).collect();
+    let response: Response = archive::answer(items, made.unwrap_or_default(), "outputs.zip", place).await?;
     Ok(response)
+}
+
+/// One of the outputs of a run.
+fn item(ctx: &Ctx, view: &RunView, run: RunId, n: u32) -> Result<Item, Problem> {
+    let output = view.outputs.iter().find(|output| output.n == n).ok_or_else(|| crate::history::no_such_output(run, n))?;
+    let folder = crate::outputs::folder(&ctx.app.history.root, run);
+    archive::item(&folder, output).ok_or_else(|| {
+        let message = format!("output {n} of run {run} is not stored here");
+        Problem::new(409, "not_stored", message, "Wait until `downloaded` is true.")
+    })
 }

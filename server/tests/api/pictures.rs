@@ -159,7 +159,7 @@ async fn chosen_outputs_of_several_runs_come_in_one_archive() {
     let both = names(&ask(&format!("{first}/1,{second}/1")).await);
     assert_eq!(both[0], format!("{first}/{name}"), "several runs have a folder each");
     assert!(both[1].starts_with(&format!("{second}/1-")), "{both:?}");
-    let many = vec![format!("{first}/1"); 501].join(",");
+    let many = vec![format!("{first}/1"); 301].join(",");
     for (of, status, code) in [
         ("", 400, "bad_query"),
         (first.as_str(), 400, "bad_query"),

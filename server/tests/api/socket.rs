@@ -32,6 +32,14 @@ async fn a_head_that_is_too_long_is_refused() {
     let house = House::new(1.0).await;
     let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     assert!(talk(&house, long.as_bytes(), "").await.starts_with("HTTP/1.1 431"));
+    // The longest one that is promised: as many outputs as one archive has, named in full, and what browsers send.
+    let of = vec![format!("{}/10000", "0".repeat(36)); 300].join(",");
+    let cookie = "x".repeat(1000);
+    let longest = format!(
+        "GET /api/v1/outputs.zip?of={of} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nCookie: a={cookie}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = talk(&house, longest.as_bytes(), "").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("unknown_run"), "{answer}");
     let nonsense = talk(&house, b"nonsense\r\n\r\n", "").await;
     assert!(nonsense.starts_with("HTTP/1.1 400") || nonsense.is_empty(), "{nonsense}");
     assert!(talk(&house, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "").await.contains("\"ok\""));

@@ -5,6 +5,9 @@ import { Compare, COMPARED } from './compare';
 import { contentOf } from './shown';
 import type { Shot } from './shot';
 
+/** So many fit into one archive: the server takes no more. */
+const MOST = 300;
+
 /** The bar; nothing while nothing is chosen. */
 export function Choice({ chosen }: { chosen: Signal<Shot[]> }): JSX.Element | null {
   const compared = useSignal(false);
@@ -17,7 +20,9 @@ export function Choice({ chosen }: { chosen: Signal<Shot[]> }): JSX.Element | nu
     <div class="choice" role="toolbar" aria-label="What is chosen">
       <span class="num strong">{shots.length}</span> chosen
       <button type="button" class="primary" disabled={!fits} title={fits ? undefined : `Choose ${COMPARED.least} to ${COMPARED.most}`} onClick={() => (compared.value = true)}>◧ Compare</button>
-      <a class="button" href={href} download>⤓ Download{shots.length > 1 ? ' as zip' : ''}</a>
+      {shots.length > MOST
+        ? <button type="button" disabled title={`Choose at most ${MOST}`}>⤓ Download as zip (at most {MOST})</button>
+        : <a class="button" href={href} download>⤓ Download{shots.length > 1 ? ' as zip' : ''}</a>}
       <button type="button" class="plain" onClick={() => (chosen.value = [])}>Clear</button>
       {compared.value && fits && <Compare shots={shots} onClose={() => (compared.value = false)} />}
     </div>
