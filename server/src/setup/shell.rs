@@ -85,7 +85,7 @@ async fn begin(app: &App, connector: &Connector, call: &StepCall) -> Result<(Ses
 
 async fn work(session: &Session, deed: Deed, reporter: &Reporter, stop: &CancellationToken) -> StepEnding {
     match deed {
-        Deed::Run { command, stdin, repeatable } => run(session, &command, stdin, repeatable, reporter, stop).await,
+        Deed::Run { command, stdin, repeatable: _ } => run(session, &command, stdin, reporter, stop).await,
         Deed::Upload { to, text } => tokio::select! {
             done = upload(session, &to, text) => done,
             () = stop.cancelled() => StepEnding::Interrupted,
@@ -93,28 +93,22 @@ async fn work(session: &Session, deed: Deed, reporter: &Reporter, stop: &Cancell
     }
 }
 
-async fn run(
-    session: &Session,
-    command: &str,
-    stdin: Bytes,
-    short: bool,
-    reporter: &Reporter,
-    stop: &CancellationToken,
-) -> StepEnding {
+async fn run(session: &Session, command: &str, stdin: Bytes, reporter: &Reporter, stop: &CancellationToken) -> StepEnding {
     let mut tail = Tail::default();
     let hear = |said: Said| {
         let (Said::Out(bytes) | Said::Err(bytes)) = said;
         tail.add(&bytes);
         reporter.report(vec![], Some(tail.text()));
     };
-    let ended = if short {
+    let ended = if stdin.is_empty() {
+        session.run_until(command, stop.cancelled(), hear).await
+    } else {
+        // What is told to end is told over the standard input, so one that reads from there is left to end by itself.
         let command = format!("exec /bin/sh -c {}", quoted(command));
         tokio::select! {
             ended = session.run(&command, stdin, hear) => ended,
-            () = stop.cancelled() => return StepEnding::Interrupted,
+            () = stop.cancelled() => Ok(Ended::Untold),
         }
-    } else {
-        session.run_until(command, stop.cancelled(), hear).await
     };
     let said = tail.text();
     if stop.is_cancelled() {
