@@ -206,6 +206,15 @@ impl Live {
         inner.open.values().any(|open| open.view.borrow().removes_inputs)
     }
 
+    /// Whether the second copy of a prompt is looked for, of a run that has ended.
+    pub(crate) fn looks_for_twins(&self) -> bool {
+        let inner = self.read();
+        inner.open.values().any(|open| {
+            let view = open.view.borrow();
+            view.twin_watch && view.status.is_settled()
+        })
+    }
+
     /// A run is over: followers keep its last value.
     pub(crate) fn close(&self, run: RunId) {
         self.write().open.remove(&run);

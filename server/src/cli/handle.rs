@@ -94,12 +94,18 @@ impl Door {
         let Some(running) = self.own else { return };
         if let Ok(mut signals) = Signals::listen() {
             // A client that has just made a run needs a moment to follow it.
-            let (mut quiet, mut busy) = (0, 0u32);
+            let (mut quiet, mut busy, mut told_of_twins) = (0, 0u32, false);
             let began = Instant::now();
             while quiet < QUIET_LOOKS {
                 let followed = running.app.live.followers() > 0;
                 // What a run uploaded is removed after its end; where that takes long the next start goes on with it.
-                let waits = followed || (running.app.live.is_tidying() && began.elapsed() < TIDYING);
+                // Nobody else would take a second copy of a prompt out of the queue; it is looked for a minute.
+                let looks = running.app.live.looks_for_twins();
+                let waits = followed || looks || (running.app.live.is_tidying() && began.elapsed() < TIDYING);
+                if looks && !told_of_twins {
+                    out.notice("What was posted again may have arrived twice: looking for the second one. Ctrl-C ends that.");
+                    told_of_twins = true;
+                }
                 (quiet, busy) = (if waits { 0 } else { quiet + 1 }, busy.saturating_add(u32::from(followed)));
                 // Our own connection may take a moment to be seen as gone.
                 if followed && busy == TOLD_AFTER_LOOKS {

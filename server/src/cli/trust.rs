@@ -131,8 +131,11 @@ async fn asked(key: &HostKeyDoc, changed: bool, out: Out) -> Result<bool, CliErr
 pub(crate) async fn unlock(args: &UnlockInstance, out: Out) -> Result<Exit, CliError> {
     let path = path_of(&args.name)?;
     let prompt = if args.password { "Password: " } else { "Passphrase of the private key: " };
-    let Some(secret) = unless_ended(hidden(prompt)).await? else { return Ok(Exit::Detached) };
-    let door = Door::open(&args.door).await?;
+    let asked = async {
+        let secret = hidden(prompt).await?;
+        Ok((secret, Door::open(&args.door).await?))
+    };
+    let Some((secret, door)) = unless_ended(Box::pin(asked)).await? else { return Ok(Exit::Detached) };
     let done = unless_ended(unlock_at(door.client(), &path, &secret, args.password)).await;
     door.close(out).await;
     let Some((view, verdict)) = done? else { return Ok(Exit::Detached) };
