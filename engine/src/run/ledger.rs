@@ -35,6 +35,8 @@ pub(crate) struct Ledger {
     pub(crate) posted: Option<Seq>,
     /// When the instance was first known to have it.
     pub(crate) submitted: Option<Timestamp>,
+    /// Whether it was ever known to have it; that it is posted again does not change that.
+    pub(crate) arrived: bool,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) stop: Option<Stop>,
@@ -153,6 +155,7 @@ impl Ledger {
             intent: None,
             posted: None,
             submitted: None,
+            arrived: false,
             started: None,
             ended: None,
             stop: None,

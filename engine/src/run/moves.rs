@@ -35,6 +35,7 @@ impl Ledger {
     pub(super) fn arrived(&mut self, fact: &Submitted, at: Timestamp, outbox: &mut Outbox) -> Phase {
         self.prompt_id = fact.prompt_id.clone();
         self.submitted = self.submitted.or(Some(at));
+        self.arrived = true;
         if self.twins.possible {
             self.twins.until = Some(at.plus_ms(TWIN_WATCH_MS));
         }

@@ -71,7 +71,12 @@ fn what_may_have_begun_waits_for_a_person_whatever_is_wanted() {
     }
     assert_eq!((phase(&rig), attention(&rig)), ("in_doubt", Some("submit_unknown")));
     let rig = almost_given_up(rig);
-    check(rig, absent(), &["absence_noted"], &[]);
+    let rig = check(rig, absent(), &["absence_noted"], &[]);
+    // That somebody wants it all the same is a word for this once.
+    let rig = check(rig, resubmit(), &["resubmit_requested", "submit_intended 2"], &["dispatch 2"]);
+    let lost = answer_newest(&rig, Outcome::Unclear { why: "reset".into() });
+    let rig = almost_given_up(then(rig, lost));
+    check(rig, absent(), &["absence_noted", "attention_raised submit_unknown"], &[]);
     // It is to be stopped.
     let rig = then(then(eager(), unclear()), cancel());
     check(almost_given_up(rig), absent(), &["absence_noted", "cancelled"], &[]);

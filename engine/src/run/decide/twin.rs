@@ -19,7 +19,7 @@ impl Run {
     pub(super) fn resubmit_by_policy(&self, around: Surroundings<'_>, search: &Search) -> Option<RunEvent> {
         let wanted = around.limits.resubmit_unknown && self.ledger.twins.by_policy < BY_POLICY;
         // A prompt that had arrived and is gone was taken away by somebody, or by a restart.
-        let fits = around.online && self.ledger.submitted.is_none() && self.searched_in_vain(around, search);
+        let fits = around.online && !self.ledger.arrived && self.searched_in_vain(around, search);
         (wanted && fits).then(|| ResubmitRequested { by_policy: true }.into())
     }
 
