@@ -57,10 +57,10 @@ impl Engine {
     }
 
     fn first_waiting(&self, now: Timestamp, instance: &InstanceId) -> Option<&Run> {
+        let removing = self.being_removed(instance);
+        let meets_removal = |run: &Run| run.needs_staging() && run.uploads().any(|blob| removing.contains(blob));
         self.waiting_on(instance).find(|run| match run.phase() {
-            Phase::Waiting { not_before } => {
-                not_before.is_none_or(|at| at <= now) && !(run.needs_staging() && self.meets_removal(run))
-            }
+            Phase::Waiting { not_before } => not_before.is_none_or(|at| at <= now) && !meets_removal(run),
             // Only waiting ones are listed.
             _ => false,
         })

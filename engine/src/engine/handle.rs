@@ -90,10 +90,8 @@ impl Engine {
             if !due.is_empty() {
                 return Some(due.into_iter().map(|fact| NewEvent::Run(id, fact)).collect());
             }
-            if let Some(fact) = self.runs.get(&id).and_then(|run| self.removal_due(now, run)) {
-                return Some(vec![NewEvent::Run(id, fact)]);
-            }
             touched.runs.remove(&id);
+            touched.tidied.insert(id);
         }
         if std::mem::take(&mut touched.slots) && !(self.waiting.is_empty() && self.staged.is_empty()) {
             // A slot that one run frees can be any other's, as one limit is over all instances.
@@ -104,6 +102,12 @@ impl Engine {
                 return Some(vec![fact]);
             }
             touched.instances.remove(&instance);
+        }
+        // Last, as a run that has just got a slot may use the same files.
+        while let Some(id) = touched.tidied.pop_first() {
+            if let Some(fact) = self.runs.get(&id).and_then(|run| self.removal_due(now, run)) {
+                return Some(vec![NewEvent::Run(id, fact)]);
+            }
         }
         None
     }
@@ -119,6 +123,8 @@ impl Engine {
 struct Touched {
     runs: BTreeSet<RunId>,
     instances: BTreeSet<InstanceId>,
+    /// Runs for which nothing else is due, so that what they uploaded may go.
+    tidied: BTreeSet<RunId>,
     /// Whether a run changed, so that a slot may be free or asked for.
     slots: bool,
 }

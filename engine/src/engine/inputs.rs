@@ -1,6 +1,6 @@
 //! Which uploads may be removed from an instance, as other runs may use the same ones. Reads only.
 //!
-//! Invariants: a file is removed only while no open run relies on it, and no run begins to rely on it meanwhile; an instance whose files cannot be
+//! Invariants: a file is removed only while no open run relies on it or waits to, and no run begins to rely on it meanwhile; an instance whose files cannot be
 //! touched is asked for nothing; one that became another machine neither.
 
 use std::collections::BTreeSet;
@@ -24,15 +24,19 @@ impl Engine {
             Connection::Ssh(_) => true,
             Connection::Url(_) => false,
         });
-        let others = self.runs.values().filter(|other| other.instance() == run.instance() && other.uses_uploads());
-        let used: BTreeSet<&Sha256> = others.flat_map(Run::uploads).collect();
-        run.decide_removal(now, over_ssh.map(crate::instance::Instance::client), &used)
+        let used = self.uploads_of(run.instance(), Run::uses_uploads);
+        let awaited = self.uploads_of(run.instance(), Run::waits_to_upload);
+        run.decide_removal(now, over_ssh.map(crate::instance::Instance::client), &used, &awaited)
     }
 
-    /// Whether a run must wait, as what it would upload is being removed.
-    pub(super) fn meets_removal(&self, run: &Run) -> bool {
-        let mut removing = self.runs.values().filter(|other| other.instance() == run.instance() && other.is_removing());
-        run.uploads().next().is_some() && removing.any(|other| other.uploads().any(|blob| run.uploads().any(|own| own == blob)))
+    /// What is being removed from an instance: whoever would upload it must wait.
+    pub(super) fn being_removed(&self, instance: &InstanceId) -> BTreeSet<&Sha256> {
+        self.uploads_of(instance, Run::is_removing)
+    }
+
+    /// The uploads of such runs on an instance.
+    fn uploads_of(&self, instance: &InstanceId, of: fn(&Run) -> bool) -> BTreeSet<&Sha256> {
+        self.runs.values().filter(|run| run.instance() == instance && of(run)).flat_map(Run::uploads).collect()
     }
 
     /// What it means for runs that are over that their instance becomes another machine or none.

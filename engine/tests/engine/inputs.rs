@@ -9,6 +9,7 @@ use comfyd_engine::{
 use crate::kit::*;
 
 const NAME: &str = "comfyd_0000000000000000_lientssh.png";
+const OTHER: &str = "comfyd_aaaaaaaaaaaaaaaa_lientssh.png";
 
 fn set(url: &str, port: u16) -> Input {
     let connection = if url.starts_with("ssh:") {
@@ -153,6 +154,70 @@ fn nothing_is_uploaded_while_it_is_being_removed() {
         comfyd_engine::Fact::Instance(..) => None,
     });
     assert_eq!(left, Some(vec![InputLeft { name: NAME.into(), why: "another run uses it".into() }]));
+}
+
+/// One at a time, with a second run behind the first that uses the same picture.
+fn one_behind_the_other() -> Rig {
+    let limits = Limits { max_concurrent: 1, ..Limits::default() };
+    let rig = runs(then(then(Rig::new(limits), set("ssh://gpu", 1)), up()));
+    check(rig, create_as(run_id(2), with_picture("0")), &["2:run_created"], &[])
+}
+
+/// The same, and a third one with another picture that goes first: the first is over, and the second waits.
+fn passed_over() -> Rig {
+    let urgent = RunSpec { priority: 1, ..with_picture("a") };
+    let rig = then(one_behind_the_other(), create_as(run_id(3), urgent));
+    let facts = ["execution_succeeded", "completed", "3:staging_started", "inputs_removal_delayed"];
+    let rig = check(rig, succeeded(), &facts, &["stage"]);
+    assert!(!rig.run(first()).is_over());
+    rig
+}
+
+#[test]
+fn a_run_that_gets_the_slot_takes_the_picture_over() {
+    let rig = check(one_behind_the_other(), succeeded(), &["execution_succeeded", "completed", "2:staging_started"], &["stage"]);
+    assert!(rig.run(first()).is_over());
+    // Of those that wait behind one another only the last removes it.
+    let cancel = Input::Request(run_id(2), Request::Cancel { force: comfyd_engine::Force::Yes });
+    check(rig, cancel, &["2:cancel_requested", "2:cancelled", "2:inputs_removal_intended"], &[&format!("remove {NAME}")]);
+}
+
+#[test]
+fn a_picture_that_a_waiting_run_uses_stays() {
+    let rig = check_after(passed_over(), 16_000, Input::Deadline, &["inputs_removal_delayed"], &[]);
+    // As soon as that one relies on it, it is its matter.
+    let Input::Outcome(_, Outcome::Rejected { error }) = rejected() else { unreachable!("it is a refusal") };
+    let failed = answer_of(run_id(3), Outcome::StagingFailed { error });
+    let rig = check(
+        rig,
+        failed,
+        &["3:failed invalid_prompt", "2:staging_started", "3:inputs_removal_intended"],
+        &["stage", &format!("remove {OTHER}")],
+    );
+    let rig = check_after(rig, 16_000, Input::Deadline, &["inputs_removed"], &[]);
+    assert!(rig.run(first()).is_over());
+}
+
+#[test]
+fn a_picture_goes_also_if_the_run_that_waited_is_stopped_before() {
+    let mut rig = passed_over();
+    assert!(rig.crash().iter().all(|owed| owed.run != first()), "nothing is under way for it");
+    let rig = then(rig, up());
+    let cancel = Input::Request(run_id(2), Request::Cancel { force: comfyd_engine::Force::No });
+    let rig = check(rig, cancel, &["2:cancel_requested", "2:cancelled"], &[]);
+    let rig = check_after(rig, 16_000, Input::Deadline, &["inputs_removal_intended"], &[&format!("remove {NAME}")]);
+    let rig = check(rig, removed(first()), &["inputs_removed"], &[]);
+    assert!(rig.run(first()).is_over());
+}
+
+#[test]
+fn an_instance_keeps_its_address_while_a_run_waits_there() {
+    let busy = Refusal::InstanceBusy { instance: gpu(), open: 2 };
+    refuses(passed_over(), set("http://gpu:1", 1), &busy);
+    let stop = |rig: Rig, run| then(rig, Input::Request(run, Request::Cancel { force: comfyd_engine::Force::Yes }));
+    let rig = stop(stop(passed_over(), run_id(2)), run_id(3));
+    let facts = ["inputs_removed", "3:inputs_removed", "gpu-a:instance_configured"];
+    check(rig, set("http://gpu:1", 1), &facts, &[]);
 }
 
 #[test]

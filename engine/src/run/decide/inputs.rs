@@ -26,6 +26,11 @@ impl Run {
         self.ledger.inputs.stage == InputsStage::There && !self.is_done()
     }
 
+    /// Whether it is still to upload what it needs.
+    pub(crate) fn waits_to_upload(&self) -> bool {
+        self.ledger.inputs.stage == InputsStage::None && self.needs_staging() && !self.phase.is_settled()
+    }
+
     /// Whether what it uploaded is being removed now.
     pub(crate) fn is_removing(&self) -> bool {
         self.ledger.inputs.stage == InputsStage::Removing
@@ -40,17 +45,28 @@ impl Run {
         }
     }
 
-    /// The next step of it. `client` is who we are on the instance, if files can be removed there at all; `used` are those that other open runs use: the
-    /// last of them removes them.
-    pub(crate) fn decide_removal(&self, now: Timestamp, client: Option<&ClientId>, used: &BTreeSet<&Sha256>) -> Option<RunEvent> {
+    /// The next step of it. `client` is who we are on the instance, if files can be removed there at all; `used` are those that other open runs rely on:
+    /// the last of them removes them; `awaited` are those that runs which wait are to upload: one that is stopped before that removes nothing, so this
+    /// run stays until one has begun, or none waits.
+    pub(crate) fn decide_removal(
+        &self,
+        now: Timestamp,
+        client: Option<&ClientId>,
+        used: &BTreeSet<&Sha256>,
+        awaited: &BTreeSet<&Sha256>,
+    ) -> Option<RunEvent> {
         let fresh = self.ledger.inputs.stage == InputsStage::There;
         let Some(client) = client else { return (!fresh).then(|| self.leaves_inputs("the instance is another one now")) };
         if !fresh && self.removal_ends() <= now {
-            return Some(self.leaves_inputs("given up, as the instance could not be asked for a day after the run had ended"));
+            return Some(self.leaves_inputs("given up, as it could not be done for a day after the run had ended"));
         }
         let mut files = self.ledger.inputs.there(self.ledger.prompt_spec(), client);
         files.retain(|file| !used.contains(&file.blob));
         match (files.is_empty(), fresh) {
+            (false, _) if files.iter().any(|file| awaited.contains(&file.blob)) => {
+                let why = "another run that waits is to use it".to_owned();
+                Some(InputsRemovalDelayed { why, retry_at: self.removal_again(now) }.into())
+            }
             (false, _) => Some(InputsRemovalIntended { files }.into()),
             (true, true) => None,
             (true, false) => Some(self.leaves_inputs("another run uses it")),
@@ -72,6 +88,12 @@ impl Run {
         }
     }
 
+    /// Nobody waits for it: ever more seldom.
+    fn removal_again(&self, now: Timestamp) -> Timestamp {
+        let since_end = self.ended_at().map_or(0, |ended| now.since(ended));
+        now.plus_ms(backoff_ms(4).max((since_end / 4).min(CAP_MS)))
+    }
+
     fn removal_ends(&self) -> Timestamp {
         self.ended_at().unwrap_or(self.updated_at()).plus_ms(GIVE_UP_MS)
     }
@@ -85,9 +107,7 @@ impl Run {
                 vec![InputsRemoved { removed: removed.clone(), left: left.clone() }.into()]
             }
             Outcome::InputsDelayed { why } => {
-                let since_end = self.ended_at().map_or(0, |ended| around.now.since(ended));
-                let retry_at = around.now.plus_ms(backoff_ms(4).max((since_end / 4).min(CAP_MS)));
-                vec![InputsRemovalDelayed { why: why.clone(), retry_at }.into()]
+                vec![InputsRemovalDelayed { why: why.clone(), retry_at: self.removal_again(around.now) }.into()]
             }
             _ => vec![], // Only the two above are handed here.
         }
