@@ -1,7 +1,9 @@
 //! From commands to adapters: one link and one executor per instance that has open runs.
 
+mod under_way;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::known::KnownInstances;
 use crate::live::Live;
 use crate::vault::Vault;
+use under_way::{Slot, UnderWay};
 
 /// Makes the way to an address: TCP, or a pipe in a simulation.
 pub(crate) type ByUrl = Arc<dyn Fn(&InstanceId, &str) -> Option<Arc<dyn Transport>> + Send + Sync>;
@@ -55,6 +58,8 @@ pub(crate) struct Dispatcher {
     tasks: TaskTracker,
     stop: CancellationToken,
     under_way: Arc<UnderWay>,
+    /// Runs whose staging was cut off as they ended: what had left by then arrives all the same.
+    cut_off: BTreeSet<RunId>,
     /// The engine's moves when it was last looked at.
     seen: Option<u64>,
 }
@@ -79,7 +84,16 @@ impl Dispatcher {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         tasks.spawn(show(shown, Arc::clone(&deps.live), stop.clone()));
-        Self { deps, previews, hands: BTreeMap::new(), tasks, stop, under_way: Arc::default(), seen: None }
+        Self {
+            deps,
+            previews,
+            hands: BTreeMap::new(),
+            tasks,
+            stop,
+            under_way: Arc::default(),
+            cut_off: BTreeSet::new(),
+            seen: None,
+        }
     }
 
     /// Keeps every instance that has open runs at hand, and tells each link which runs to watch. Says whether links came or went.
@@ -88,6 +102,9 @@ impl Dispatcher {
             return false;
         }
         let mut changed = self.drop_moved(engine);
+        // Nobody needs the rest of an upload whose run has ended.
+        let ended = |run| engine.run(run).is_some_and(|run| run.phase().is_settled());
+        self.cut_off.extend(self.under_way.end(Slot::Stage, ended));
         // One that is over leaves the engine when its turn ends; nothing is asked for it any more.
         let needed: BTreeSet<&InstanceId> =
             engine.runs().filter(|run| !run.is_over()).map(comfyd_engine::Run::instance).collect();
@@ -212,23 +229,34 @@ impl Dispatcher {
     }
 
     /// Has commands done; each outcome comes back as an input. One that is under way already is not begun again.
-    pub(crate) fn send(&self, commands: Vec<Addressed>) {
+    pub(crate) fn send(&mut self, commands: Vec<Addressed>) {
         for command in commands {
+            if matches!(command.command, Command::RemoveInputs { .. }) && self.cut_off.remove(&command.run) {
+                let why = "an upload was cut off a moment ago, and what had left by then may arrive yet".to_owned();
+                let (inputs, told) = (self.deps.inputs.clone(), Input::Outcome(command.id, Outcome::InputsDelayed { why }));
+                // As below: only at the end of the server nobody takes it.
+                self.tasks.spawn(async move { drop(inputs.send(told).await) });
+                continue;
+            }
             let Some(hand) = self.hands.get(&command.instance) else {
                 // Commands arise only while an instance answers, so its hand is there.
                 tracing::error!(command = %command.id, instance = %command.instance, "no adapter at hand");
                 continue;
             };
-            let Some(claim) = self.under_way.claim(&command) else {
+            let stop = hand.stop.child_token();
+            let Some(claim) = self.under_way.claim(&command, &stop) else {
                 tracing::debug!(command = %command.id, "command is under way already");
                 continue;
             };
             let fetches = matches!(command.command, Command::Collect { .. }).then(|| Arc::clone(&hand.fetches));
-            let work = Work { executor: hand.executor.clone(), command, fetches, stop: hand.stop.clone() };
+            let work = Work { executor: hand.executor.clone(), command, fetches, stop: stop.clone() };
             let (inputs, stopping) = (self.deps.inputs.clone(), self.stop.clone());
             self.tasks.spawn(async move {
                 let id = work.command.id.clone();
-                if let Some(outcome) = work.run(&stopping).await {
+                let outcome = work.run(&stopping).await;
+                // There is nothing more to end.
+                stop.cancel();
+                if let Some(outcome) = outcome {
                     // The core loop ends before its adapters do only when the server stops; the outcome is looked up again then.
                     let _ = inputs.send(Input::Outcome(id, outcome)).await;
                 }
@@ -249,7 +277,8 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn forget_run(&self, run: RunId) {
+    pub(crate) fn forget_run(&mut self, run: RunId) {
+        self.cut_off.remove(&run);
         self.deps.vault.forget(run);
     }
 
@@ -322,58 +351,6 @@ fn unfinished(command: &Command) -> Option<Outcome> {
         Command::ReadLog {} => Some(Outcome::LogRead { lines: vec![] }),
         Command::Collect { n, .. } => Some(Outcome::OutputDelayed { n: *n, why }),
         Command::RemoveInputs { .. } => Some(Outcome::InputsDelayed { why }),
-    }
-}
-
-/// What a run can have under way at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Slot {
-    Stage,
-    Dispatch,
-    DeleteTwin,
-    ReadLog,
-    Collect(u32),
-    RemoveInputs,
-}
-
-/// The commands under way.
-#[derive(Default)]
-struct UnderWay(Mutex<BTreeSet<(RunId, Slot)>>);
-
-/// One of them, free again when dropped; none for commands that may be doubled.
-struct Claim(Option<(Arc<UnderWay>, (RunId, Slot))>);
-
-impl UnderWay {
-    fn set(&self) -> MutexGuard<'_, BTreeSet<(RunId, Slot)>> {
-        // Every statement leaves the set whole, so a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn claim(self: &Arc<Self>, command: &Addressed) -> Option<Claim> {
-        let slot = match &command.command {
-            Command::Stage { .. } => Slot::Stage,
-            Command::Dispatch { .. } => Slot::Dispatch,
-            // Two at a time could each take one out, and leave none.
-            Command::DeleteTwin { .. } => Slot::DeleteTwin,
-            Command::ReadLog {} => Slot::ReadLog,
-            Command::Collect { n, .. } => Slot::Collect(*n),
-            Command::RemoveInputs { .. } => Slot::RemoveInputs,
-            Command::Reconcile { .. } | Command::Dequeue { .. } | Command::Interrupt { .. } => return Some(Claim(None)),
-        };
-        let key = (command.run, slot);
-        self.set().insert(key).then(|| Claim(Some((Arc::clone(self), key))))
-    }
-
-    fn holds(&self, run: RunId, slot: Slot) -> bool {
-        self.set().contains(&(run, slot))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let Some((under_way, key)) = &self.0 {
-            under_way.set().remove(key);
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What runs uploaded goes from the machine when they are over, and nothing else does.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
-use comfyd_engine::{RunId, Seq};
+use comfyd_engine::{Force, RunId, Seq};
 use comfyd_fixtures::{Folder, Picture};
 use comfyd_server::app::{Execute, Image, Images, Source};
 use serde_json::{Value, json};
@@ -162,6 +163,26 @@ async fn a_machine_that_is_away_meanwhile() {
     assert_eq!(inputs(&world), BTreeSet::new());
     let (kinds, removed, _) = told(&world, run).await;
     assert!(kinds.iter().any(|kind| kind == "inputs_removal_delayed") && removed.len() == 1, "{kinds:?}");
+    world.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_cancelled_run_had_sent_goes_too() {
+    let world = quiet(World::trusted(&[], 1.0).await).await;
+    let ledger = || world.fake.fake().ledger();
+    world.fake.fake().tune(|knobs| knobs.upload_delay = Duration::from_secs(3));
+    let (taken, written) = (ledger().uploads_taken, ledger().uploads.len());
+    let run = world.execute(wish(1, 5)).await;
+    world.wait_for("sent", || ledger().uploads_taken > taken).await;
+    world.running.app.cancel(run, Force::No).await.expect("it is cancelled");
+    // Whoever sent it has left, and it is written all the same.
+    world.wait_for("written", || ledger().uploads.len() > written).await;
+    assert_eq!(inputs(&world).len(), 1);
+    world.wait_for("over", || world.running.app.watch(run).is_none()).await;
+    assert_eq!(inputs(&world), BTreeSet::new());
+    let (kinds, removed, left) = told(&world, run).await;
+    let expected = ["inputs_removal_intended", "inputs_removal_delayed", "inputs_removal_intended", "inputs_removed"];
+    assert_eq!((kinds, removed.len(), left.len()), (expected.map(str::to_owned).to_vec(), 1, 0));
     world.ends().await;
 }
 
