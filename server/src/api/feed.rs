@@ -1,6 +1,6 @@
 //! All runs as a stream of events, for lists.
 //!
-//! Events: `list` (the newest runs), then `run` for each that changes and `deleted` for each that goes; their `id` is `<boot>:<counter>`, and who comes
+//! Events: `list` (the newest runs and those that have not ended), then `run` for each that changes and `deleted` for each that goes; their `id` is `<boot>:<counter>`, and who comes
 //! back with one gets only what changed since. Invariants: endings, new phases and new outputs come at once, mere progress at most twice a second a
 //! run; who falls too far behind is told `resync` and let go, and gets the list by coming back.
 
@@ -38,6 +38,8 @@ use crate::problem::Problem;
 
 /// How many runs the list begins with; `GET /api/v1/runs` has the older ones.
 const LISTED: usize = 200;
+/// How many older runs it has that have not ended.
+const MORE_OPEN: usize = 2000;
 
 /// What else to tell.
 #[derive(Deserialize, IntoParams)]
@@ -49,7 +51,7 @@ pub(super) struct Telling {
 
 /// Streams what changes over all runs.
 ///
-/// Events: `list` with the newest runs, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
+/// Events: `list` with the newest runs and behind them older ones that have not ended, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
 /// reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
 /// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`. `instances`, `setups` and `workflows` hint that instances, lists of steps
 /// or templates have changed: who shows them reads them again.
@@ -88,7 +90,12 @@ pub(super) async fn all(
 }
 
 fn listed(app: &App) -> String {
-    let runs = app.list(&Filter { limit: LISTED, ..Filter::default() }).runs;
+    let page = app.list(&Filter { limit: LISTED, ..Filter::default() });
+    let mut runs = page.runs;
+    // What is open is counted and may need its user, however long ago it was made.
+    if let Some(last) = page.next {
+        runs.extend(app.live.open_before(last, MORE_OPEN));
+    }
     json!({ "runs": runs, "limit": LISTED }).to_string()
 }
 

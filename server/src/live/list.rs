@@ -77,6 +77,13 @@ impl Live {
 }
 
 impl Live {
+    /// The runs older than this one that have not ended, the newest first.
+    pub(crate) fn open_before(&self, before: RunId, limit: usize) -> Vec<Summary> {
+        let inner = self.read();
+        let listed = inner.open.range(..before).rev().filter_map(|(run, _)| Some((*run, inner.list.get(run)?)));
+        listed.map(|(run, listed)| listed.summary(run)).filter(|summary| !summary.status.is_settled()).take(limit).collect()
+    }
+
     /// Looks at all runs, the newest first; writers get their turn in between.
     pub(crate) fn each(&self, mut look: impl FnMut(&Summary)) {
         let mut upper = Bound::Unbounded;

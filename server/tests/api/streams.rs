@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Event, Events, House};
+use crate::support::{Event, Events, House, workflow};
 
 /// What a reader makes of an event: the run in its live shape.
 fn shown(before: &Value, event: &Event) -> Value {
@@ -131,6 +131,15 @@ async fn every_change_of_a_node_is_seen_as_it_comes() {
     assert_eq!(patched, view, "the last state is never lost, and patches lead to all of it");
     assert_eq!(last, view);
     assert_eq!(house.get(&format!("{path}?patches=some")).await.json()["code"], "bad_query");
+}
+
+#[tokio::test]
+async fn the_list_begins_with_all_that_has_not_ended() {
+    let house = House::new(1.0).await;
+    let wish = json!({ "workflow": workflow("20_custom_slow_previews"), "url": house.fake.url(), "repeat": 250 });
+    assert_eq!(house.post("/api/v1/batches", &wish).await.status, StatusCode::CREATED);
+    let list = house.events("/api/v1/events").await.next().await.expect("a list");
+    assert_eq!((list.kind.as_str(), list.data["runs"].as_array().map(Vec::len)), ("list", Some(250)));
 }
 
 #[tokio::test]
