@@ -88,6 +88,20 @@ test('a token that is typed in', async () => {
   await browser.close();
 });
 
+test('who logs in again is back at once', async () => {
+  const browser = await openBrowser();
+  const page = await browser.page(on.server.page);
+  await page.waitForSelector('[data-link=live]');
+  // The session is over, and the stream that it began is not: a page that reads something is told.
+  await browser.context.clearCookies();
+  const other = await browser.page(`${on.server.origin}/?view=instances`);
+  await other.waitForSelector('.login form');
+  await other.getByLabel('Token').fill(on.server.token);
+  await other.keyboard.press('Enter');
+  await other.waitForSelector('[data-link=live]');
+  await browser.close();
+});
+
 test('everything by keyboard', async () => {
   const browser = await openBrowser();
   const page = await browser.page(on.server.page);
@@ -111,8 +125,10 @@ test('everything by keyboard', async () => {
   }
   await page.keyboard.press('k');
   await until('the run before', () => run() === order.at(-2));
+  // What is typed at once is for the palette: `n` and `o` are keys of the page.
   await page.keyboard.press('Control+k');
   await page.keyboard.type('one that fails');
+  assert.equal(await page.inputValue('.palette input'), 'one that fails');
   await page.waitForFunction(() => /one that fails/.test(document.querySelector('.palette li')?.textContent ?? ''));
   await page.keyboard.press('Enter');
   await page.waitForSelector('.run-head[data-status=failed]');

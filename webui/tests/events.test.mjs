@@ -190,10 +190,13 @@ test('a run that goes on: its newest event is in sight, and what one reads stays
   await until('more than a screen', async () => (await newest()) > 60, 60_000);
   const seen = await newest();
   await until('newer ones', async () => (await newest()) > seen);
+  // Also where the browser tells of the scrolling later than the next events come.
+  await page.evaluate(() => addEventListener('scroll', (event) => event.stopImmediatePropagation(), { capture: true, signal: (window.late = new AbortController()).signal }));
   await scroll(page, '.log', 100);
   const high = await page.$eval('.run-head', (head) => Number(head.dataset.seq));
   await page.waitForFunction((seq) => Number(document.querySelector('.run-head').dataset.seq) > seq + 20, high);
   assert.equal(await page.$eval('.log', (log) => log.scrollTop), 100);
+  await page.evaluate(() => window.late.abort());
   await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
   await on.ended(id, 'cancelled');
   const { seq } = await on.server.run(id);

@@ -61,6 +61,30 @@ test(`${RUNS * EACH} outputs: what is out of sight is not there, and what was pl
   await page.close();
 });
 
+test('what is there stays in sight while new outputs are measured', async () => {
+  const page = await open();
+  const before = await tiles(page);
+  let release;
+  const held = new Promise((done) => (release = done));
+  let asked = 0;
+  await page.route('**/thumbnail*', async (route) => {
+    asked += 1;
+    await held;
+    await route.continue();
+  });
+  const id = await on.start(pictures(77, 1), 'comes on top');
+  await on.ended(id);
+  await until('its small picture', () => asked > 0);
+  // What is drawn is drawn within two frames.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)))));
+  assert.equal((await tiles(page))[0], before[0]);
+  release();
+  await page.waitForSelector(`[data-shot="${id}/1"]`);
+  await on.server.call('DELETE', `/api/v1/runs/${id}`);
+  await page.waitForSelector(`[data-shot="${id}/1"]`, { state: 'detached' });
+  await page.close();
+});
+
 test('a picture large: its values, the keys, and the way to its run', async () => {
   const page = await open();
   await page.click(`[data-shot="${made[LAST]}/1"] .picture`);

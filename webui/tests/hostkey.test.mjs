@@ -70,7 +70,9 @@ test('a run that waits for the decision asks on its own page, and goes on with i
   const page = await on.open(`?run=${id}`, '.run-head');
   const dialog = page.getByRole('dialog', { name: 'SSH Host Key Verification' });
   await dialog.waitFor();
-  assert.ok((await dialog.textContent()).includes(sshd.fingerprint()));
+  const said = await dialog.textContent();
+  assert.ok(said.includes(sshd.fingerprint()), said);
+  assert.match(said, /Host: \[localhost\]:\d+/);
   await dialog.getByRole('button', { name: 'Yes, Continue' }).click();
   await page.waitForSelector('.run-head[data-status=completed]');
   await page.close();

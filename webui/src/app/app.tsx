@@ -87,13 +87,19 @@ function Other({ view }: { view: View }): JSX.Element {
   const problem = useSignal(false);
   useEffect(() => {
     problem.value = false;
+    let gone = false;
     PAGES[view]?.load().then(
       (show) => {
         loaded.set(view, show);
-        page.value = { view, show };
+        if (!gone) page.value = { view, show };
       },
-      () => (problem.value = true),
+      () => {
+        if (!gone) problem.value = true;
+      },
     );
+    return () => {
+      gone = true;
+    };
     // What could not be loaded while the link was lost is tried again.
   }, [view, reconnected.value]);
   const Show = loaded.get(view) ?? (page.value?.view === view ? page.value.show : undefined);

@@ -74,7 +74,7 @@ export function listenToKeys(): void {
       overlay.value = overlay.peek() === 'palette' ? undefined : 'palette';
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || types(event.target) || document.querySelector('dialog[open]')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || types(event.target) || overlay.peek() !== undefined || question.peek() !== undefined || document.querySelector('dialog[open]')) return;
     // A button that has the focus is pressed by Space.
     if (event.key === ' ' && event.target instanceof Element && event.target.closest('button, a, summary, [role=button]')) return;
     const key = KEYS.find((one) => one.keys.includes(event.key) && (one.shift ?? event.shiftKey) === event.shiftKey && (one.when?.() ?? true));

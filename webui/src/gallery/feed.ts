@@ -1,7 +1,7 @@
 /** The outputs of all runs, the newest first: runs are paged, and the outputs of those that have some are read. */
 import { type Signal, signal } from '@preact/signals';
 import { get, problemOf, runPath } from '../api/client';
-import type { Output, Summary } from '../api/types';
+import { isOver, type Output, type Summary } from '../api/types';
 import { newestRuns, noteRuns, onRuns, reconnected } from '../live/store';
 import { shownAs } from '../run/outputs/shown';
 import { hasValues, workflowOf } from '../run/outputs/provenance';
@@ -36,6 +36,11 @@ const AGAIN_MS = 1500;
 interface PageOfRuns {
   runs: Summary[];
   next_cursor?: string | null;
+}
+
+/** What a run has, as far as its summary tells. */
+function markOf(run: Summary): string {
+  return `${run.outputs} ${isOver(run.status)}`;
 }
 
 /** The outputs that fit a filter. */
@@ -139,13 +144,15 @@ export class Feed {
 
   #refreshing = false;
   readonly #fresh = new Map<string, Summary>();
-  /** The runs that were read with what they had then, also those of which nothing fits. */
-  readonly #seen = new Map<string, number>();
+  /** The runs that were read, also those of which nothing fits: at which event, what there was, and whether all of it was here. */
+  readonly #seen = new Map<string, { seq: number; mark: string; isWhole: boolean }>();
   /** The oldest run that was paged to; older ones come by paging. Undefined before the first page. */
   #lowest: string | undefined;
 
   #isRead(run: Summary): boolean {
-    return (this.#seen.get(run.run_id) ?? -1) >= run.seq;
+    const seen = this.#seen.get(run.run_id);
+    // Mere progress brings no outputs.
+    return seen !== undefined && (seen.seq >= run.seq || (seen.isWhole && seen.mark === markOf(run)));
   }
 
   #hear(runs: Summary[], deleted: string[]): void {
@@ -177,7 +184,7 @@ export class Feed {
     } catch (thrown) {
       const { status } = problemOf(thrown);
       if (status < 400 || status > 499 || status === 401 || status === 429) throw thrown;
-      this.#seen.set(summary.run_id, summary.seq);
+      this.#seen.set(summary.run_id, { seq: summary.seq, mark: markOf(summary), isWhole: true });
       return { summary, shots: [] };
     }
   }
@@ -187,7 +194,8 @@ export class Feed {
     const id = summary.run_id;
     const fits = !has || hasValues(await workflowOf(id), has);
     const outputs = fits ? (await get<{ outputs: Output[] }>(runPath(id, '/outputs'), this.#abort.signal)).outputs : [];
-    this.#seen.set(id, summary.seq);
+    const isWhole = outputs.length >= summary.outputs && outputs.every((output) => output.downloaded || output.problem != null);
+    this.#seen.set(id, { seq: summary.seq, mark: markOf(summary), isWhole: !fits || isWhole });
     return { summary, shots: outputs.filter((output) => kind === undefined || shownAs(output) === kind).map((output) => ({ run: id, output })) };
   }
 }

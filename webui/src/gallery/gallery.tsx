@@ -17,7 +17,7 @@ import { shownAs } from '../run/outputs/shown';
 import { keyOf, type Shot } from '../run/outputs/shot';
 import { Feed, KINDS, type Made } from './feed';
 import { Filters } from './filters';
-import { type Group, type Heading, wallOf } from './masonry';
+import { type Group, type Heading, type Wall, wallOf } from './masonry';
 import { heightOf, learned, measure } from './sizes';
 import { GalleryTile } from './tile';
 
@@ -57,6 +57,18 @@ function grouped(made: Made[], by: 'run' | 'batch' | undefined): Group[] {
   return [...groups.values()];
 }
 
+/** The wall that is shown: what new outputs push down stays as it is until their shapes are known, so that nothing is empty meanwhile. */
+function useLasting(built: Wall | undefined, groups: Group[], width: number): Wall | undefined {
+  const last = useRef<{ wall: Wall; width: number } | undefined>(undefined);
+  const held = last.current;
+  if (built && built.unknown.length > 0 && held?.width === width && built.tiles.length < held.wall.tiles.length) {
+    const there = new Set(groups.flatMap(({ shots }) => shots.map(({ shot }) => keyOf(shot))));
+    if (held.wall.tiles.every(({ shot }) => there.has(keyOf(shot)))) return held.wall;
+  }
+  last.current = built && { wall: built, width };
+  return built;
+}
+
 /** The page. */
 export function Gallery(): JSX.Element {
   const feed = useFeed();
@@ -78,14 +90,15 @@ export function Gallery(): JSX.Element {
   const made = feed.made.value;
   const groups = useMemo(() => grouped(made, group), [made, group]);
   const version = learned.value;
-  const wall = useMemo(() => (width.value > 0 ? wallOf(groups, width.value, heightOf) : undefined), [groups, width.value, version]);
+  const built = useMemo(() => (width.value > 0 ? wallOf(groups, width.value, heightOf) : undefined), [groups, width.value, version]);
+  const wall = useLasting(built, groups, width.value);
   const { busy, more, problem } = feed.state.value;
   const short = (wall?.height ?? 0) < sight.value.bottom + AHEAD_PX;
   useEffect(() => {
-    if (!wall || !short) return;
-    if (wall.unknown.length > 0) measure(wall.unknown);
+    if (!built || (!short && built === wall)) return;
+    if (built.unknown.length > 0) measure(built.unknown);
     else if (problem === undefined) void feed.more();
-  }, [wall, short, feed, busy, problem]);
+  }, [built, wall, short, feed, busy, problem]);
   const pictures = useComputed(() => feed.made.value.flatMap(({ shots }) => shots).filter((shot) => /image|video/.test(shownAs(shot.output))));
   const index = opened.value === undefined ? -1 : pictures.value.findIndex((shot) => keyOf(shot) === opened.value);
   const toggle = (shot: Shot): void => {
@@ -106,7 +119,7 @@ export function Gallery(): JSX.Element {
       <Filters />
       <p class="gallery-count muted" role="status">
         <span class="num">{outputs}{more ? '+' : ''}</span> {outputs === 1 && !more ? 'output' : 'outputs'} of <span class="num">{made.length}</span> {made.length === 1 ? 'run' : 'runs'}
-        {(busy || (short && (wall?.unknown.length ?? 0) > 0)) && <span class="spinner" role="img" aria-label="Reading" />}
+        {(busy || (short && (built?.unknown.length ?? 0) > 0)) && <span class="spinner" role="img" aria-label="Reading" />}
         {news > 0 && <button type="button" class="chip" onClick={() => { box.current?.scrollTo({ top: 0 }); void feed.refresh(); }}>↑ New outputs of {news} {news === 1 ? 'run' : 'runs'}</button>}
         {problem !== undefined && <span class="text-bad" role="alert">{problem} <button type="button" class="chip" onClick={() => void feed.more()}>Try again</button></span>}
       </p>

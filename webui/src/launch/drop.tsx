@@ -1,6 +1,7 @@
 /** A file may be dropped anywhere on the page: a new run begins with it. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
+import { go } from '../app/route';
 
 const over = signal(false);
 
@@ -26,7 +27,8 @@ export function listenToDrops(): void {
     if (!hasFiles(event) || event.defaultPrevented) return;
     event.preventDefault();
     const [file] = event.dataTransfer?.files ?? [];
-    if (file) void import('./source').then((source) => source.takeFile(file));
+    // Where that cannot be loaded, the page of new runs cannot be either, and says so.
+    if (file) import('./source').then((source) => source.takeFile(file), () => go({ view: 'new', name: undefined, pane: 'main' }));
   });
 }
 

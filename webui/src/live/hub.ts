@@ -3,7 +3,7 @@
  *
  * It lives in a shared worker, or in the page itself where there is none. It folds nothing: it merges the patches that the server sends.
  */
-import type { Summary } from '../api/types';
+import { isOver, type Summary } from '../api/types';
 import { type LiveRun, merged } from './merge';
 import type { Asked, LinkState, Picture, Told, Wire } from './protocol';
 import { follow, Refused, type Sent } from './sse';
@@ -14,7 +14,7 @@ const LAST_RETRY_MS = 4000;
 const DEAD_AFTER_MS = 200_000;
 /** How many runs the server tells in one stream. */
 const MOST_RUNS = 32;
-/** How many summaries are kept for pages that come later; ids begin with the time, so the oldest sort first. */
+/** How many summaries of runs that are over are kept for pages that come later; ids begin with the time, so the oldest sort first. */
 const KEPT_RUNS = 1000;
 
 interface Watched {
@@ -44,6 +44,8 @@ export class Hub {
   private readonly watched = new Map<string, Watched>();
   private readonly list = new Map<string, Summary>();
   private listed = false;
+  /** So many are looked through for what can be forgotten. */
+  private forgetAt = 2 * KEPT_RUNS;
   private place: string | undefined;
   private link: Extract<Told, { say: 'link' }> = { say: 'link', state: 'connecting', since: Date.now(), tries: 0 };
   private abort: AbortController | undefined;
@@ -73,7 +75,11 @@ export class Hub {
     }
     page.heard = Date.now();
     if (asked.say === 'watch') this.watch(wire, page, asked.runs);
-    else if (asked.say === 'retry') this.again();
+    else if (asked.say === 'retry') {
+      // A session that is over ends no stream that is open, so the page may have asked for the token while this is live.
+      if (asked.again) wire.send(this.link);
+      this.again();
+    }
     else if (asked.say === 'bye') this.leave(wire);
   }
 
@@ -227,10 +233,12 @@ export class Hub {
     }
   }
 
-  /** The list is of the newest runs: pages ask for older ones. */
+  /** The list is of the newest runs and the open ones: pages ask for older ones. */
   private forget(): void {
-    if (this.list.size <= 2 * KEPT_RUNS) return;
-    const oldest = [...this.list.keys()].sort().slice(0, this.list.size - KEPT_RUNS);
+    if (this.list.size <= this.forgetAt) return;
+    const over = [...this.list.values()].filter((run) => isOver(run.status)).map((run) => run.run_id).sort();
+    const oldest = over.slice(0, Math.max(0, over.length - KEPT_RUNS));
+    this.forgetAt = this.list.size - oldest.length + KEPT_RUNS;
     for (const id of oldest) this.list.delete(id);
   }
 

@@ -21,7 +21,8 @@ export type Hint = 'setups' | 'instances' | 'workflows';
 export type Asked =
   | { say: 'watch'; runs: string[] }
   | { say: 'alive' }
-  | { say: 'retry' }
+  /** Try at once; `again` is to be told how the link is. */
+  | { say: 'retry'; again?: true }
   | { say: 'bye' };
 
 /** To a page. */

@@ -4,7 +4,7 @@
  * A run's signal changes at most twice a second, whatever comes; nothing changes when nothing changed.
  */
 import { type ReadonlySignal, type Signal, signal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { onDenied } from '../api/client';
 import type { Run, Summary } from '../api/types';
 import { openLine } from './line';
@@ -193,15 +193,16 @@ export function connect(): void {
   onDenied(() => (link.value = { ...link.peek(), state: 'denied' }));
 }
 
-/** Tries again now. */
+/** Somebody has logged in: tries again now. */
 export function reconnect(): void {
-  say({ say: 'retry' });
+  say({ say: 'retry', again: true });
 }
 
 /** Looks at a run for as long as the component is there. */
 export function useRun(id: string | undefined): Watched | undefined {
   const entry = id === undefined ? undefined : keep(id);
-  useEffect(() => {
+  // With the commit: a run that is left and opened again must not be let go in between.
+  useLayoutEffect(() => {
     if (id === undefined || !entry) return undefined;
     entry.users += 1;
     if (entry.users === 1) watch();

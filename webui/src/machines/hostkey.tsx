@@ -73,12 +73,20 @@ function fingerprintOf(attention: Attention): string | undefined {
 /** Asks about the key that a run waits for: at once when it is first seen, and again by a button. */
 export function HostKeyQuestion({ attention, instance }: { attention: Attention; instance: string }): JSX.Element | null {
   const machine = useSignal<Machine | undefined>(undefined);
+  // What the question says is what was known when it was asked, so it waits for the machine.
+  const isRead = useSignal(false);
   const isOpen = useSignal(true);
   useEffect(() => {
     isOpen.value = true;
+    isRead.value = false;
     const abort = new AbortController();
-    // The attention's own fingerprint does where the instance cannot be read.
-    get<Machine>(`/api/v1/instances/${encodeURIComponent(instance)}`, abort.signal).then((answer) => (machine.value = answer), () => undefined);
+    get<Machine>(`/api/v1/instances/${encodeURIComponent(instance)}`, abort.signal).then((answer) => {
+      machine.value = answer;
+      isRead.value = true;
+    }, () => {
+      // The attention's own fingerprint does where the instance cannot be read.
+      if (!abort.signal.aborted) isRead.value = true;
+    });
     return () => abort.abort();
   }, [instance, attention.since]);
   const obstacle = machine.value?.obstacle;
@@ -90,7 +98,7 @@ export function HostKeyQuestion({ attention, instance }: { attention: Attention;
   return (
     <>
       <button type="button" class="primary" onClick={() => (isOpen.value = true)}>🔑 Look at the key …</button>
-      {isOpen.value && <HostKeyDialog instance={instance} machine={name} presented={presented} known={known} changed={attention.kind === 'host_key_changed'} onClose={() => (isOpen.value = false)} />}
+      {isOpen.value && isRead.value && <HostKeyDialog instance={instance} machine={name} presented={presented} known={known} changed={attention.kind === 'host_key_changed'} onClose={() => (isOpen.value = false)} />}
     </>
   );
 }

@@ -24,17 +24,24 @@ const pathOf = (id: string): string => `/api/v1/batches/${encodeURIComponent(id)
 function useStanding(id: string, shown: string): Standing | undefined {
   const found = useSignal<Standing | undefined>(undefined);
   const asked = useRef(-Infinity);
+  /** When what is shown was asked for. */
+  const answered = useRef(-Infinity);
+  const life = useRef(new AbortController());
   useEffect(() => {
-    const abort = new AbortController();
+    const abort = (life.current = new AbortController());
+    return () => abort.abort();
+  }, [id]);
+  useEffect(() => {
+    const { signal } = life.current;
     const timer = setTimeout(() => {
       asked.current = performance.now();
-      // Without an answer there is the count of what is here.
-      get<Standing>(pathOf(id), abort.signal).then((standing) => (found.value = standing), () => undefined);
+      const mine = asked.current;
+      // Without an answer there is the count of what is here. One that is under way is let come: runs may change more often than it takes.
+      get<Standing>(pathOf(id), signal).then((standing) => {
+        if (mine >= answered.current) [answered.current, found.value] = [mine, standing];
+      }, () => undefined);
     }, Math.max(0, asked.current + CALM_MS - performance.now()));
-    return () => {
-      clearTimeout(timer);
-      abort.abort();
-    };
+    return () => clearTimeout(timer);
   }, [id, shown, reconnected.value]);
   return found.value;
 }

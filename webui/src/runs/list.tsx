@@ -9,7 +9,7 @@ import { ago, Elapsed, now, ms, span, timeOfDay } from '../parts/time';
 import { Bar, Empty, StatusIcon } from '../parts/tile';
 import { useSight } from '../parts/virtual';
 import { Batch } from './batch';
-import { followRuns, type Line, lines, loadMore, paging } from './model';
+import { followRuns, type Line, lines, loadAgain, loadMore, paging } from './model';
 
 const WORDS: Record<Shown, string> = { all: 'All', active: 'Active', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
 /** How near the end of the list the next page is asked for. */
@@ -62,14 +62,15 @@ function List(): JSX.Element {
     if (ref.current) ref.current.scrollTop = 0;
   }, [show, q, on]);
   useEffect(() => {
-    if (next && !busy && sight.value.bottom > height - NEAR_PX) loadMore();
-  }, [next, busy, sight.value.bottom, height]);
+    // What failed is asked for again when one says so, or when the link is there again.
+    if (next && !busy && problem === undefined && sight.value.bottom > height - NEAR_PX) loadMore();
+  }, [next, busy, problem, sight.value.bottom, height]);
   return (
     <div class="runs-scroll" ref={ref} tabIndex={-1}>
       {height === 0 && <Nothing />}
       <div class="space" role="list" style={{ height: `${height + (next ? 54 : 12)}px` }}>
         {seen.value.map((line) => <LineView key={line.key} line={line} />)}
-        {next && <p class="day" style={{ top: `${height}px` }}>{problem ?? 'Older runs …'}</p>}
+        {next && <p class="day" style={{ top: `${height}px` }}>{problem === undefined ? 'Older runs …' : <>{problem} <button type="button" class="chip" onClick={loadAgain}>Try again</button></>}</p>}
       </div>
     </div>
   );

@@ -2,7 +2,7 @@
 import { computed, signal } from '@preact/signals';
 import { get, problemOf } from '../api/client';
 import { isOver, type Status, type Summary } from '../api/types';
-import { isListed, listEpoch, newestRuns, noteRuns, onRuns } from '../live/store';
+import { isListed, listEpoch, newestRuns, noteRuns, onRuns, reconnected } from '../live/store';
 import { route, type Shown } from '../app/route';
 import { dayOf } from '../parts/time';
 
@@ -77,6 +77,12 @@ export function loadMore(): void {
   if (next && !busy) void load(next);
 }
 
+/** Asks again for the page that could not be read. */
+export function loadAgain(): void {
+  const { next, busy, problem } = paging.peek();
+  if (problem !== undefined && !busy) void load(next);
+}
+
 /** Follows the filter of the address and the live stream. Gives the function that ends it. */
 export function followRuns(): () => void {
   const ends = [
@@ -111,6 +117,7 @@ export function followRuns(): () => void {
         timer = setTimeout(() => void load(undefined), first ? 0 : 150);
       });
     })(),
+    reconnected.subscribe(loadAgain),
   ];
   return () => ends.forEach((end) => end());
 }

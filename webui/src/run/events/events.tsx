@@ -58,15 +58,20 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
   // The line of the moment that is looked at, or the last one before it.
   const cursor = seq === undefined || seq < here.from || seq > here.to ? -1 : lines.findLastIndex((line) => line.seq <= seq);
   const before = useRef(here);
+  const tall = useRef(0);
   useLayoutEffect(() => {
     const element = ref.current;
     const old = before.current;
     before.current = here;
     if (!element) return;
+    // One may have scrolled away, and the browser not told of it yet.
+    atEnd.current &&= element.scrollTop + element.clientHeight > tall.current - 2 * ROW_PX;
     if (seq === undefined && atEnd.current) {
       element.scrollTop = element.scrollHeight;
+      tall.current = element.scrollHeight;
       return;
     }
+    tall.current = element.scrollHeight;
     // What is in sight stays where it is.
     const oldHead = old.from > 1 ? 1 : 0;
     const at = Math.max(0, Math.floor(element.scrollTop / ROW_PX) - oldHead);

@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { type Node, nodeState, type Run, type RunWorkflow } from '../../api/types';
+import { reconnected } from '../../live/store';
 import { ms, span } from '../../parts/time';
 import { Badge, NODE, nodeName } from '../../parts/tile';
 import { CARD, layered, type Layout, linksOf } from './layout';
@@ -72,13 +73,14 @@ function Drawn({ run, workflow, selected, onSelect, frozen }: GraphProps): JSX.E
       return undefined;
     }
     let gone = false;
-    void layered(run.nodes, links).then((made) => {
+    // What could not be loaded while the link was lost is tried again.
+    layered(run.nodes, links).then((made) => {
       if (!gone) layout.value = made;
-    });
+    }, () => undefined);
     return () => {
       gone = true;
     };
-  }, [links, own, canvas === undefined, inLayers.value]);
+  }, [links, own, canvas === undefined, inLayers.value, reconnected.value]);
   useMoves(svg, layout, sight);
   const seen = sight.value ?? fitted(layout.value, svg.current);
   const states = new Map(run.nodes.map((node) => [node.node_id, node]));

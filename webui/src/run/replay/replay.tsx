@@ -2,7 +2,7 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { listEpoch } from '../../live/store';
+import { listEpoch, reconnected } from '../../live/store';
 import { isOver, type Run } from '../../api/types';
 import { hrefOf } from '../../app/route';
 import { Act } from '../../parts/action';
@@ -27,7 +27,7 @@ export function useRunAt(id: string, seq: number | undefined): { run: Run | unde
   if (seq !== undefined && !run) void reel.version.value;
   useEffect(() => {
     if (seq !== undefined && !reel.tape.has(seq)) void reel.want(seq);
-  }, [reel, seq, seq !== undefined && reel.tape.has(seq), listEpoch.value]);
+  }, [reel, seq, seq !== undefined && reel.tape.has(seq), listEpoch.value, reconnected.value]);
   return { run, problem: seq !== undefined && !run ? reel.problem.value : undefined };
 }
 
@@ -144,7 +144,7 @@ function useFilling(reel: Reel, run: Run, used: boolean): void {
     }, wait);
     return () => clearTimeout(timer);
     // Events that come while it waits are read with the others.
-  }, [reel, wanted, isOver(run.status), run.seq, reel.version.value]);
+  }, [reel, wanted, isOver(run.status), run.seq, reel.version.value, reconnected.value]);
 }
 
 /** Lets the keys of the page act on this slider while it is there. */

@@ -1,7 +1,7 @@
 /** The tapes of the runs that are looked at: what is needed at once is read at once, the rest behind it. */
 import { type Signal, signal } from '@preact/signals';
 import { get, problemOf, runPath } from '../../api/client';
-import { listEpoch } from '../../live/store';
+import { listEpoch, reconnected } from '../../live/store';
 import { type Entry, Tape } from './tape';
 import { newStory, type Story, tell } from './story';
 
@@ -59,6 +59,11 @@ export class Reel {
     this.#rest = -Infinity;
     this.problem.value = undefined;
     this.version.value += 1;
+  }
+
+  /** The link is there again: what failed need not wait. */
+  awake(): void {
+    this.#rest = -Infinity;
   }
 
   /** Reads an event and those around it, now. */
@@ -157,4 +162,8 @@ export function reelOf(id: string): Reel {
 listEpoch.subscribe((epoch) => {
   if (epoch < 2) return;
   for (const reel of reels.values()) if (!/^(completed|failed|cancelled)$/.test(reel.tape.kinds.at(-1) ?? '')) reel.forget();
+});
+
+reconnected.subscribe(() => {
+  for (const reel of reels.values()) reel.awake();
 });

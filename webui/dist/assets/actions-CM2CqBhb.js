@@ -1,0 +1,1 @@
+import{H as e,U as t,_ as n,x as r}from"./tile-CSpYaHS0.js";async function i(n){await t(`POST`,e(n,`/cancel`),{})}async function a(n){let{run_id:i}=await t(`POST`,e(n,`/retry`),{});r(i)}async function o(r){await t(`DELETE`,e(r)),n({run:void 0,seq:void 0,node:void 0,tab:void 0})}async function s(e){await t(e.method,e.href,e.body??void 0)}export{a as i,i as n,o as r,s as t};

@@ -1,1 +1,0 @@
-import{H as e,U as t,c as n,i as r}from"./route-Dv8BAAqW.js";async function i(n){await t(`POST`,e(n,`/cancel`),{})}async function a(r){let{run_id:i}=await t(`POST`,e(r,`/retry`),{});n(i)}async function o(n){await t(`DELETE`,e(n)),r({run:void 0,seq:void 0,node:void 0,tab:void 0})}async function s(e){await t(e.method,e.href,e.body??void 0)}export{a as i,i as n,o as r,s as t};

@@ -1,1 +1,0 @@
-export{t as FILE,n as dropProblem,r as dropped,i as keepSpare,a as ofDropped,o as ofTemplate,s as openText,c as spare,l as takeFile}from"./source-tcXaNFca.js";

@@ -1,0 +1,1 @@
+export{t as FILE,n as dropProblem,r as dropped,i as keepSpare,a as ofDropped,o as ofTemplate,s as openText,c as spare,l as takeFile}from"./source-Djs1_m-f.js";
