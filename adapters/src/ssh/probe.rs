@@ -19,14 +19,16 @@ echo comfyd-probe-1
 echo "boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
 hex=$(printf %04X "$port")
 inode=
+seen=
 for table in /proc/net/tcp /proc/net/tcp6; do
   [ -r "$table" ] || continue
+  seen=1
   while read -r sl local remote state queues timer again uid wait found rest; do
     case "$state:$local" in 0A:*:"$hex") inode=$found; break;; esac
   done < "$table"
   [ -n "$inode" ] && break
 done
-[ -n "$inode" ] || { echo none=port; exit 0; }
+[ -n "$inode" ] || { [ -n "$seen" ] && echo none=port; exit 0; }
 echo "socket=$inode"
 pid=$(ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n "/^\/proc\//h;/socket:\[$inode\]\$/{g;s,^/proc/\([0-9]*\)/fd:\$,\1,p;q;}")
 [ -n "$pid" ] || { echo none=process; exit 0; }
@@ -43,6 +45,8 @@ df -Pk "${cwd:-/}" 2>/dev/null | tail -n 1 | while read -r fs blocks used free r
 /// What was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
+    /// Whether nothing listens on the port now. Where that cannot be seen it is not said.
+    pub down: bool,
     /// The process: the machine's boot, the process, its beginning and its socket. None where that cannot be seen.
     pub process: Option<String>,
     /// The folder that outputs go to, where that can be known.
@@ -51,6 +55,16 @@ pub struct Told {
     pub input_dir: Option<String>,
     /// Free bytes where the process works.
     pub free: Option<u64>,
+}
+
+impl Told {
+    /// The same, where this was told before: one that is down for a moment has its folders still.
+    pub(super) fn after(self, before: &Self) -> Self {
+        if !self.down {
+            return self;
+        }
+        Self { output_dir: before.output_dir.clone(), input_dir: before.input_dir.clone(), ..self }
+    }
 }
 
 impl Session {
@@ -67,9 +81,11 @@ impl Session {
 fn read(text: &str) -> Told {
     let mut lines = text.lines().skip_while(|line| *line != MARK).skip(1);
     let (mut boot, mut pid, mut start, mut cwd, mut free, mut socket) = (None, None, None, None, None, None);
+    let mut down = false;
     let mut args = Vec::new();
     for (name, value) in lines.by_ref().filter_map(|line| line.split_once('=')).filter(|(_, value)| !value.is_empty()) {
         match name {
+            "none" => down = value == "port",
             "boot" => boot = Some(value),
             "pid" => pid = Some(value),
             "start" => start = Some(value),
@@ -87,6 +103,7 @@ fn read(text: &str) -> Told {
     };
     let folder = |option: &str, name: &str| folder(cwd?, &args, option, name);
     Told {
+        down,
         process,
         output_dir: folder("--output-directory", "output"),
         input_dir: folder("--input-directory", "input"),
@@ -129,7 +146,14 @@ mod tests {
         assert_eq!(found.process.as_deref(), Some("b-1 7 99 5"));
         assert_eq!(found.output_dir.as_deref(), Some("/workspace/ComfyUI/output"));
         assert_eq!((found.input_dir.as_deref(), found.free), (Some("/workspace/ComfyUI/input"), Some(1_024_000)));
-        assert_eq!(told("none=port\n"), Told::default());
+        let down = told("none=port\n");
+        assert_eq!(down, Told { down: true, ..Told::default() });
+        let kept = down.after(&found);
+        assert_eq!((kept.process, kept.output_dir, kept.input_dir), (None, found.output_dir.clone(), found.input_dir.clone()));
+        // One that is not seen, or whose table is not, may be another one.
+        for unseen in [told("socket=5\nnone=process\n"), told("")] {
+            assert_eq!(unseen.after(&found), Told::default());
+        }
         assert_eq!(read("no mark\nboot=1\npid=2\nstart=3\n"), Told::default());
     }
 

@@ -296,7 +296,7 @@ impl Session {
     }
 }
 
-const NOTHING_LISTENS: &str = "connection refused";
+pub(super) const NOTHING_LISTENS: &str = "connection refused";
 
 fn refused(what: &str, why: ChannelOpenFailure) -> SshError {
     let what = what.to_owned();

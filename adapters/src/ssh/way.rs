@@ -1,5 +1,6 @@
 //! The way to a ComfyUI that is reached over SSH.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -8,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::config::SshConfig;
 use super::error::SshError;
 use super::probe::Told;
-use super::session::Session;
+use super::session::{NOTHING_LISTENS, Session};
 use crate::transport::{Stream, Transport};
 
 /// The way to one machine: a connection for what must be quick, and one for what is large, so that neither holds the other up. Clones share both.
@@ -16,7 +17,8 @@ use crate::transport::{Stream, Transport};
 pub struct SshWay {
     control: Session,
     bulk: Session,
-    told: Arc<Mutex<Told>>,
+    /// What it told of each port.
+    told: Arc<Mutex<BTreeMap<u16, Told>>>,
     lease: Arc<Mutex<Weak<Lease>>>,
 }
 
@@ -95,17 +97,19 @@ impl SshTransport {
 
     /// Where outputs go there, if that is known.
     pub fn output_dir(&self) -> Option<String> {
-        let told = || self.way.told.lock().unwrap_or_else(PoisonError::into_inner).output_dir.clone();
-        self.output_dir.clone().or_else(told)
+        self.output_dir.clone().or_else(|| self.told()?.output_dir)
+    }
+
+    fn told(&self) -> Option<Told> {
+        self.way.told.lock().unwrap_or_else(PoisonError::into_inner).get(&self.port).cloned()
     }
 
     /// Where `ComfyUI` keeps its inputs there: as the machine tells it, else beside the outputs, where somebody said where those go.
     ///
     /// # Errors
-    /// If the machine cannot be asked.
+    /// If the machine cannot be asked, or `ComfyUI` is down: then it may tell once it is up.
     pub async fn input_dir(&self) -> Result<Option<String>, SshError> {
-        let known = self.way.told.lock().unwrap_or_else(PoisonError::into_inner).input_dir.clone();
-        if let Some(known) = known {
+        if let Some(known) = self.told().and_then(|told| told.input_dir) {
             return Ok(Some(known));
         }
         let beside = self.output_dir.as_deref().and_then(|dir| dir.trim_end_matches('/').strip_suffix("/output"));
@@ -113,6 +117,9 @@ impl SshTransport {
             return Ok(Some(format!("{base}/input")));
         }
         let told = self.way.control.probe(self.port).await?;
+        if told.down {
+            return Err(SshError::PortRefused { port: self.port, why: NOTHING_LISTENS.into() });
+        }
         Ok(told.input_dir)
     }
 
@@ -139,7 +146,10 @@ impl Transport for SshTransport {
             match self.way.control.probe(self.port).await {
                 Ok(told) => {
                     let process = told.process.clone();
-                    *self.way.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+                    let mut all = self.way.told.lock().unwrap_or_else(PoisonError::into_inner);
+                    let known = all.entry(self.port).or_default();
+                    *known = told.after(known);
+                    drop(all);
                     process
                 }
                 // A machine without a shell: then a restart is told by what is forgotten.

@@ -141,6 +141,19 @@ async fn a_frozen_machine_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_comfyui_that_is_down_may_tell_its_folders_later() {
+    let sshd = Sshd::start(&[]).expect("sshd");
+    let way = SshWay::new(config(&sshd, trusting(&sshd)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    // These tests are a process that is seen, and no ComfyUI.
+    assert_eq!(way.to_port(port).input_dir().await, Ok(None));
+    drop(listener);
+    let down = way.to_port(port).input_dir().await.expect_err("nothing tells");
+    assert!(matches!(&down, SshError::PortRefused { port: at, .. } if *at == port), "{down}");
+}
+
+#[tokio::test]
 async fn forwarding_that_is_forbidden_is_told() {
     let sshd = Sshd::start(&["AllowTcpForwarding no"]).expect("sshd");
     let error = session(&sshd).stream(8188).await.err().expect("it is forbidden");
