@@ -31,7 +31,7 @@ const INLINE_BLOB: usize = 256 << 10;
 const LARGE_GRAPH: usize = 64 << 10;
 /// Limits of a request (reliability.md 9).
 const MAX_WORKFLOW: u64 = 16 << 20;
-pub(super) const MAX_IMAGE: u64 = 64 << 20;
+pub(super) const MAX_IMAGE: u64 = comfyd_adapters::comfy::executor::MAX_UPLOAD;
 
 /// What callers may do.
 #[derive(Clone, Debug, Default)]

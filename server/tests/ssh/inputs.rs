@@ -97,6 +97,15 @@ async fn an_upload_is_there_while_it_is_used_and_gone_afterwards() {
     over(&world, run).await;
     assert!(inputs(&world).contains(&ours));
     assert_eq!(told(&world, run).await.2, ["it is not what was uploaded"]);
+
+    // What is larger than any upload is not even read: that would take longer than anybody waits here.
+    std::fs::remove_file(world.folder("input").join(&ours)).expect("it is there");
+    let run = world.execute(wish(3, 50)).await;
+    world.until(run, "running", |view| view.phase == "running").await;
+    let huge = std::fs::File::create(world.folder("input").join(&ours)).expect("made");
+    huge.set_len(15 << 30).expect("it has holes only");
+    over(&world, run).await;
+    assert_eq!(told(&world, run).await.2, ["it is not what was uploaded"]);
     world.ends().await;
 }
 

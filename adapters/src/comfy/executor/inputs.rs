@@ -7,9 +7,11 @@ use comfyd_engine::{InputFile, InputLeft, Outcome, Sha256};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::Executor;
-use super::collect::MAX_OUTPUT;
 use crate::digest::finished;
 use crate::ssh::{FileError, Session, SshError};
+
+/// How large an upload may be: a file that is larger is not read, as it is none of ours.
+pub const MAX_UPLOAD: u64 = 64 << 20;
 
 /// What became of one file.
 enum Fate {
@@ -67,7 +69,7 @@ impl Executor {
 /// The hash of a file; none of one that is larger than any upload.
 async fn holds(session: &Session, path: &str) -> Result<Option<Sha256>, FileError> {
     let stat = session.stat(path).await?;
-    if stat.size > MAX_OUTPUT {
+    if stat.size > MAX_UPLOAD {
         return Ok(None);
     }
     let mut reader = session.open_file(path, stat, 0).await?;

@@ -15,6 +15,8 @@ mod stop;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+pub use inputs::MAX_UPLOAD;
+
 use comfyd_engine::{Addressed, ClientId, Command, Outcome, RunError};
 
 use super::http::Client;
