@@ -276,7 +276,8 @@ impl Ledger {
         Super
     }
 
-    /// An ending is final: only records of outputs follow, and what the instance's log said of a failure.
+    /// An ending is final. What follows tells of its tidying up only, and stands in docs/format.md: of outputs (`output_…`), of uploads (`inputs_…`), of a
+    /// second copy (`twin_…`), of the instance's log after a failure (`instance_log_noted`), and of the log itself (`log_repaired`).
     #[superstate(superstate = "life")]
     fn settled() -> Outcome<Phase> {
         Super

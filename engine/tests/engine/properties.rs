@@ -114,9 +114,7 @@ proptest! {
             let after = log.iter().skip_while(|recorded| !is_ending(&recorded.event)).skip(1);
             for recorded in after {
                 let kind = recorded.event.kind();
-                let known = ["log_repaired", "instance_log_noted"].contains(&kind);
-                let begins = ["output_", "inputs_", "twin_"].iter().any(|begin| kind.starts_with(begin));
-                prop_assert!(known || begins, "{} after the ending", kind);
+                prop_assert!(crate::stored::after_an_ending().contains(kind), "{} after the ending", kind);
             }
         }
     }

@@ -4,13 +4,14 @@
 //! no file is ever written anew.
 #![expect(clippy::disallowed_methods, reason = "tests read the samples from files")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use comfyd_engine::journal::envelope::{Body, DecodeError, read};
-use comfyd_engine::{InstanceEvent, NodeStarted, RunEvent, SetupEvent, SyncClass, Timestamp, Workload};
+use comfyd_engine::{InstanceEvent, NodeStarted, Outbox, Recorded, RunEvent, SetupEvent, SyncClass, Timestamp, Workload};
 use serde::Serialize;
 
+use crate::kit::failed;
 use crate::samples::{AT, instance_events, run_events, setup_events};
 
 fn folder() -> PathBuf {
@@ -149,4 +150,27 @@ fn intents_and_endings_are_synced_and_progress_is_not() {
         assert_eq!(class(kind), SyncClass::Ack, "{kind}");
     }
     assert_eq!((class("nodes_progressed"), class("node_finished")), (SyncClass::Tick, SyncClass::Note));
+}
+
+/// The kinds that may follow an ending, as docs/format.md has them.
+pub(crate) fn after_an_ending() -> BTreeSet<&'static str> {
+    let text = include_str!("../../../docs/format.md");
+    let (_, behind) = text.split_once("Behind it come only these").expect("the page says what follows an ending");
+    let rows = behind.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    let kinds = rows.filter_map(|row| row.split('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    kinds.collect()
+}
+
+#[test]
+fn what_may_follow_an_ending_is_taken_there() {
+    let run = failed().run(comfyd_engine::testkit::run_id(1)).clone();
+    let kinds = after_an_ending();
+    let samples: Vec<RunEvent> = run_events().into_iter().filter(|event| kinds.contains(event.kind())).collect();
+    let known: BTreeSet<&str> = samples.iter().map(RunEvent::kind).collect();
+    assert_eq!(known, kinds, "the page names kinds that there are");
+    for event in samples {
+        let (mut run, phase, kind) = (run.clone(), run.phase().as_str(), event.kind());
+        run.apply(&Recorded { seq: run.seq().next(), at: AT, event }, &mut Outbox::new()).expect(kind);
+        assert_eq!(run.phase().as_str(), phase, "{kind}");
+    }
 }
