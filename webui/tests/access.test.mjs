@@ -11,14 +11,14 @@ const ids = {};
 const on = stage({
   scale: 4,
   browser: false,
-  set: async ({ start, ended, slow, server }) => {
+  set: async ({ start, ended, slow, endless, server }) => {
     ids.done = await start(workflow('01_simple_save'), 'pictures');
     ids.failed = await start(workflow('21_custom_fails_midway'), 'one that fails');
     ids.text = await start(workflow('06_text'), 'texts');
     await ended(ids.done);
     await ended(ids.failed, 'failed');
     await ended(ids.text);
-    ids.running = await slow({ steps: 10_000, name: 'a long one' });
+    ids.running = await endless('a long one');
     ids.waiting = await slow({ name: 'one that waits' });
     await until('a running node', async () => (await server.run(ids.running)).nodes.some((node) => node.state === 'running'));
   },

@@ -69,7 +69,7 @@ test('a new run appears at the top; while one reads further below nothing moves 
 
 test('scrolling is smooth while a run goes on', async () => {
   const list = page.locator('.runs-scroll');
-  const id = await on.slow({ steps: 300, name: 'goes on' });
+  const id = await on.endless('goes on');
   await page.waitForSelector(`[data-run="${id}"]`);
   const frames = await list.evaluate((element) => new Promise((done) => {
     const times = [];

@@ -1,6 +1,6 @@
 /** What the tests of a file stand on: a simulated ComfyUI, the server on it and a browser, from before the first test until after the last. */
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
+import { after, afterEach, before } from 'node:test';
 import { closeBrowsers, openBrowser } from './browser.mjs';
 import { startComfy, startDemo, startServer, until } from './server.mjs';
 import { workflow } from './workflows.mjs';
@@ -8,11 +8,15 @@ import { workflow } from './workflows.mjs';
 /** Sizes as people meet them, instead of those that are quick: `COMFYD_UI_FULL=1`. */
 export const FULL = process.env.COMFYD_UI_FULL === '1';
 
+/** The simulator's sampler refuses more. */
+export const MOST_STEPS = 10_000;
+
 /** Fresh work each time, so that nothing is cached. */
 let seed = 100;
 
 /** Sets the stage. `scale` above 1 is a faster ComfyUI; `server` and `browser` are what these are started with, `demo` the demo instead; `set` adds what the tests of the file need. */
 export function stage({ scale = 1, server = {}, demo, browser = {}, set } = {}) {
+  const going = new Set();
   const on = {
     comfy: undefined, server: undefined, browser: undefined,
 
@@ -31,12 +35,25 @@ export function stage({ scale = 1, server = {}, demo, browser = {}, set } = {}) 
       return run;
     },
 
-    /** A run whose sampler takes so many steps, with a preview at each. */
-    slow({ steps = 30, name = 'slow one' } = {}) {
+    /** A run whose sampler takes so many steps, and the one after it as many as `then` says, with a preview at each: 1 to `MOST_STEPS`. It lasts for (steps + then) x step ms / scale. */
+    slow({ steps = 30, then = 10, step = 100, name = 'slow one' } = {}) {
       const graph = workflow('20_custom_slow_previews');
-      Object.assign(graph['1'].inputs, { steps, seed: seed++ });
-      graph['2'].inputs.seed = seed++;
+      Object.assign(graph['1'].inputs, { steps, step_ms: step, seed: seed++ });
+      Object.assign(graph['2'].inputs, { steps: then, step_ms: step, seed: seed++ });
       return on.start(graph, name);
+    },
+
+    /** A run of ten steps a second that goes on for a quarter of an hour, and so for longer than any machine looks at it. One of a test is stopped after it at the latest. */
+    async endless(name) {
+      const id = await on.slow({ steps: MOST_STEPS, step: 100 * scale, name });
+      going.add(id);
+      return id;
+    },
+
+    /** Stops a run, and waits until it has stopped. */
+    async stop(id) {
+      await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
+      await on.ended(id, 'cancelled');
     },
 
     /** A run of a graph of the fixtures, done. */
@@ -69,6 +86,15 @@ export function stage({ scale = 1, server = {}, demo, browser = {}, set } = {}) 
     }
     if (browser) on.browser = await openBrowser(browser);
     await set?.(on);
+    // What goes on here is there for all tests of the file.
+    going.clear();
+  });
+  afterEach(async () => {
+    for (const id of going) {
+      going.delete(id);
+      // A test that failed leaves it behind, and the next one would wait for its end.
+      if (!['completed', 'failed', 'cancelled'].includes((await on.server.run(id)).status)) await on.stop(id);
+    }
   });
   after(async () => {
     await closeBrowsers();
