@@ -12,7 +12,12 @@ async function finished(steps, name = 'timed') {
   return id;
 }
 
-const open = (query) => on.open(`?${query}`, '.timeline');
+/** A page of a run whose workflow is there: rows that begin at one moment stand in its order. */
+async function open(query) {
+  const page = await on.open(`?${query}`, '.timeline');
+  await page.waitForSelector('.graph .edge', { state: 'attached' });
+  return page;
+}
 
 const rows = (page) => page.$$eval('.timeline [data-row]', (all) => all.map((row) => row.dataset.row));
 
