@@ -43,9 +43,9 @@ export function stage({ scale = 1, server = {}, demo, browser = {}, set } = {}) 
       return on.start(graph, name);
     },
 
-    /** A run of ten steps a second that goes on for a quarter of an hour, and so for longer than any machine looks at it. One of a test is stopped after it at the latest. */
-    async endless(name) {
-      const id = await on.slow({ steps: MOST_STEPS, step: 100 * scale, name });
+    /** A run that goes on for a quarter of an hour or more, and so for longer than any machine looks at it; each step takes `step` ms, whatever the scale. One of a test is stopped after it at the latest. */
+    async endless(name, step = 100) {
+      const id = await on.slow({ steps: MOST_STEPS, step: step * scale, name });
       going.add(id);
       return id;
     },

@@ -51,7 +51,7 @@ test('rows stand in the order of work, and the first is the run in its phases', 
     const node = run.nodes.find((one) => one.node_id === id);
     const [from, to] = [Date.parse(node.start_time), Date.parse(node.end_time)];
     const expected = { begins: zero + (from - Date.parse(run.timing.start_time)) * share, long: (to - from) * share };
-    for (const what of ['begins', 'long']) assert.ok(Math.abs(drawn.bars[id][what] - expected[what]) < 0.02, `${id} ${what}: ${drawn.bars[id][what]} instead of ${expected[what]}`);
+    for (const what of ['begins', 'long']) assert.ok(Math.abs(drawn.bars[id][what] - expected[what]) < 0.005, `${id} ${what}: ${drawn.bars[id][what]} instead of ${expected[what]}`);
   }
   await page.click('.timeline [data-row="1"]');
   await page.waitForFunction(() => new URL(location.href).searchParams.get('node') === '1');
