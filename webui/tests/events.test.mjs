@@ -183,7 +183,7 @@ test('a moment far back is shown among the events around it, and a click goes th
 });
 
 test('a run that goes on: its newest event is in sight, and what one reads stays', async () => {
-  const id = await on.slow({ steps: 10_000, name: 'tells much' });
+  const id = await on.endless('tells much', 50);
   const page = await open(`run=${id}`);
   await chip(page, 'progress').click();
   const newest = async () => Math.max(...(await seqs(page)));
@@ -197,8 +197,7 @@ test('a run that goes on: its newest event is in sight, and what one reads stays
   await page.waitForFunction((seq) => Number(document.querySelector('.run-head').dataset.seq) > seq + 20, high);
   assert.equal(await page.$eval('.log', (log) => log.scrollTop), 100);
   await page.evaluate(() => window.late.abort());
-  await on.server.call('POST', `/api/v1/runs/${id}/cancel`, {});
-  await on.ended(id, 'cancelled');
+  await on.stop(id);
   const { seq } = await on.server.run(id);
   await until('the last one', async () => {
     await page.$eval('.log', (log) => (log.scrollTop = log.scrollHeight));
