@@ -1,5 +1,6 @@
 //! Which waiting run goes next.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -57,7 +58,8 @@ impl Engine {
     }
 
     fn first_waiting(&self, now: Timestamp, instance: &InstanceId) -> Option<&Run> {
-        let removing = self.being_removed(instance);
+        // Looked for only where a run that waits has something to upload: there may be many runs.
+        let removing = LazyCell::new(|| self.being_removed(instance));
         let meets_removal = |run: &Run| run.needs_staging() && run.uploads().any(|blob| removing.contains(blob));
         self.waiting_on(instance).find(|run| match run.phase() {
             Phase::Waiting { not_before } => not_before.is_none_or(|at| at <= now) && !meets_removal(run),
