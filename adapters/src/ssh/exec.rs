@@ -1,7 +1,7 @@
 //! Commands on the machine.
 //!
-//! Invariants: a command is a constant script, and what differs comes by its standard input; its output is passed on as it comes and never kept beyond
-//! a limit; it ends by itself, by its time limit, or when nobody waits for it any more.
+//! Invariants: a command is a constant script, and what differs comes by its standard input, or it is what its user gave, quoted as a whole; its
+//! output is passed on as it comes and never kept beyond a limit; it ends by itself, by its time limit, or when nobody waits for it any more.
 
 use std::time::Duration;
 

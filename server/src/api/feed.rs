@@ -1,8 +1,8 @@
 //! All runs as a stream of events, for lists.
 //!
-//! Events: `list` (the newest runs and those that have not ended), then `run` for each that changes and `deleted` for each that goes; their `id` is `<boot>:<counter>`, and who comes
-//! back with one gets only what changed since. Invariants: endings, new phases and new outputs come at once, mere progress at most twice a second a
-//! run; who falls too far behind is told `resync` and let go, and gets the list by coming back.
+//! Events: `list` (the newest runs and those that have not ended), then `run` for each that changes and `deleted` for each that goes; their `id` is
+//! `<boot>:<counter>`, and who comes back with one gets only what changed since. Invariants: endings, new phases and new outputs come at once, mere
+//! progress at most twice a second a run; who falls too far behind is told `resync` and let go, and gets the list by coming back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,8 @@ pub(super) struct Telling {
 
 /// Streams what changes over all runs.
 ///
-/// Events: `list` with the newest runs and behind them older ones that have not ended, then `run` with the summary of each that changes and `deleted` with the id of each that goes. `resync` tells a
-/// reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
+/// Events: `list` with the newest runs and behind them older ones that have not ended, then `run` with the summary of each that changes and
+/// `deleted` with the id of each that goes. `resync` tells a reader that it missed too much: it is let go, and gets the list by coming back. With `runs` these are told in full too, as `run_state`, `run_patch`,
 /// `run_preview`, `run_end` and `run_missing`, each with `{run_id, id, data}`. `instances`, `setups` and `workflows` hint that instances, lists of steps
 /// or templates have changed: who shows them reads them again.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "streamRuns", tag = "runs",

@@ -100,7 +100,8 @@ async fn run(session: &Session, command: &str, stdin: Bytes, reporter: &Reporter
         tail.add(&bytes);
         reporter.report(vec![], Some(tail.text()));
     };
-    let ended = if stdin.is_empty() {
+    let can_be_told = stdin.is_empty();
+    let ended = if can_be_told {
         session.run_until(command, stop.cancelled(), hear).await
     } else {
         // What is told to end is told over the standard input, so one that reads from there is left to end by itself.
@@ -121,7 +122,7 @@ async fn run(session: &Session, command: &str, stdin: Bytes, reporter: &Reporter
         let task = SetupTask {
             name: "Command".to_owned(),
             status: TaskStatus::Failed,
-            note: Some(format!("told to end: {known}")),
+            note: Some(format!("{}: {known}", if can_be_told { "told to end" } else { "left alone" })),
             subtasks: vec![],
             fields: BTreeMap::new(),
         };

@@ -20,6 +20,7 @@ export function Confirm(props: { do: () => Promise<unknown>; sure: string; class
     acts.value = true;
     try {
       await props.do();
+      asked.value = false;
     } finally {
       acts.value = false;
     }

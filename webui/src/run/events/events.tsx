@@ -65,7 +65,7 @@ export function Events({ run, seq, onSeek }: EventsProps): JSX.Element {
     before.current = here;
     if (!element) return;
     // One may have scrolled away, and the browser not told of it yet.
-    atEnd.current &&= element.scrollTop + element.clientHeight > tall.current - 2 * ROW_PX;
+    atEnd.current &&= element.scrollTop + element.clientHeight > Math.min(tall.current, element.scrollHeight) - 2 * ROW_PX;
     if (seq === undefined && atEnd.current) {
       element.scrollTop = element.scrollHeight;
       tall.current = element.scrollHeight;
